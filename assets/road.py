@@ -1,0 +1,341 @@
+"""Road networks on the host: lanes as centre lines sampled uniformly in arc length.
+
+Everything the road engine needs is in flat arrays, whatever the source of the road. Coordinates follow
+OpenDRIVE: a road has a reference line; `station` is the arc length along it, `offset` the lateral
+distance from it (left positive). A lane has an arc length `s` of its own, along its centre line.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proveout.assets.errors import ModelError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+Segment = tuple[float, float, float]
+"""Length [m], curvature at the start [1/m], curvature at the end [1/m] (linear in between)."""
+
+_POINT_FIELDS = (
+    "x",
+    "y",
+    "heading",
+    "curvature",
+    "width",
+    "station",
+    "offset",
+    "left_edge",
+    "right_edge",
+)
+_LANE_FIELDS = (
+    "first_point",
+    "num_points",
+    "length",
+    "speed_limit",
+    "left",
+    "right",
+    "successor",
+    "predecessor",
+    "road",
+)
+_LINKS = ("left", "right", "successor", "predecessor")
+# Largest gap between the end of a lane and the start of its successor [m].
+_JOINT_TOLERANCE = 0.1
+# A parallel curve degenerates where 1 - curvature * offset reaches zero; stay clear of it.
+_MINIMUM_STRETCH = 0.1
+# Longest panel of the quadrature along the reference line [m].
+_PANEL = 1.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RoadNetwork:
+    """Lanes of all roads in one flat set.
+
+    Point arrays, shape (total_points,), sampled at s = k * step of the lane:
+        x, y: centre line [m]. heading: tangent [rad], continuous along a lane. curvature [1/m], left
+        positive. width: of the lane [m]. station, offset: position in the road's reference-line
+        coordinates [m]. left_edge, right_edge: distance from the centre line to the left and right
+        edge of the paved road [m], both positive.
+    Lane arrays, shape (num_lanes,):
+        first_point: index of the first point. num_points. length [m]. speed_limit [m/s]. left, right:
+        neighbour lane, -1 where there is none. successor, predecessor: lane that goes on past the end,
+        or before the start, -1 where there is none. road: id of the road.
+
+    Raises:
+        ModelError: arrays that do not fit together.
+    """
+
+    x: Floats
+    y: Floats
+    heading: Floats
+    curvature: Floats
+    width: Floats
+    station: Floats
+    offset: Floats
+    left_edge: Floats
+    right_edge: Floats
+    first_point: Ints
+    num_points: Ints
+    length: Floats
+    speed_limit: Floats
+    left: Ints
+    right: Ints
+    successor: Ints
+    predecessor: Ints
+    road: Ints
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            integer = field.type is Ints
+            array = np.array(getattr(self, field.name), np.int32 if integer else np.float64)
+            array.setflags(write=False)
+            object.__setattr__(self, field.name, array)
+        self._validate()
+
+    @property
+    def num_lanes(self) -> int:
+        return len(self.length)
+
+    @property
+    def step(self) -> Floats:
+        """Arc length between two points of each lane [m], shape (num_lanes,)."""
+        return self.length / (self.num_points - 1)
+
+    @property
+    def road_length(self) -> Floats:
+        """Length of the reference line of each lane's road [m], shape (num_lanes,)."""
+        last = self.station[self.first_point + self.num_points - 1]
+        return np.array([last[self.road == road].max() for road in self.road], np.float64)
+
+    def points(self, lane: int) -> slice:
+        """Slice of the point arrays that belongs to `lane`."""
+        first = int(self.first_point[lane])
+        return slice(first, first + int(self.num_points[lane]))
+
+    def _validate(self) -> None:
+        for names, count in ((_POINT_FIELDS, self.x.size), (_LANE_FIELDS, self.length.size)):
+            for name in names:
+                array = getattr(self, name)
+                if array.shape != (count,):
+                    raise ModelError(
+                        f"RoadNetwork.{name} has shape {array.shape}, expected ({count},)."
+                    )
+                if not np.all(np.isfinite(array)):
+                    raise ModelError(f"RoadNetwork.{name} holds a value that is not finite.")
+        if self.num_lanes == 0:
+            raise ModelError("RoadNetwork has no lanes; give at least one.")
+        if np.any(self.num_points < 2) or np.any(self.length <= 0.0):
+            raise ModelError("Every lane of a RoadNetwork needs two points and a positive length.")
+        if np.any(self.first_point < 0) or np.any(self.first_point + self.num_points > self.x.size):
+            raise ModelError("RoadNetwork.first_point and num_points reach past the point arrays.")
+        if np.any(self.width <= 0.0):
+            raise ModelError("RoadNetwork.width must be positive at every point.")
+        for name in _LINKS:
+            link = getattr(self, name)
+            if np.any((link < -1) | (link >= self.num_lanes)):
+                raise ModelError(
+                    f"RoadNetwork.{name} names a lane outside -1 ... {self.num_lanes - 1}."
+                )
+        for lane in np.flatnonzero(self.successor >= 0):
+            end = self.points(lane).stop - 1
+            start = self.points(self.successor[lane]).start
+            gap = float(np.hypot(self.x[end] - self.x[start], self.y[end] - self.y[start]))
+            if gap > _JOINT_TOLERANCE:
+                raise ModelError(
+                    f"Lane {lane} ends {gap:.2f} m from the start of its successor "
+                    f"{self.successor[lane]}; they must meet within {_JOINT_TOLERANCE} m."
+                )
+
+
+class _ReferenceLine:
+    """Curve of piecewise linear curvature through the given start pose."""
+
+    # Gauss-Legendre with five nodes on panels of a metre leaves only rounding errors.
+    _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
+
+    def __init__(self, segments: Sequence[Segment], start: tuple[float, float, float]) -> None:
+        table = np.array(segments, np.float64)
+        if table.ndim != 2 or table.shape[1:] != (3,) or len(table) == 0:
+            raise ModelError("segments must be a list of (length, start curvature, end curvature).")
+        if not np.all(np.isfinite(table)) or np.any(table[:, 0] <= 0.0):
+            raise ModelError("Every segment needs a positive length and finite curvatures.")
+        self._length, self._k0, self._k1 = table.T
+        turn = 0.5 * (self._k0 + self._k1) * self._length
+        self._start = np.concatenate([[0.0], np.cumsum(self._length)[:-1]])
+        self._heading = start[2] + np.concatenate([[0.0], np.cumsum(turn)[:-1]])
+        self.length = float(self._length.sum())
+        self.start_heading = start[2]
+        panels = [
+            np.linspace(begin, begin + length, int(np.ceil(length / _PANEL)) + 1)[:-1]
+            for begin, length in zip(self._start, self._length, strict=True)
+        ]
+        self._knots = np.concatenate([*panels, [self.length]])
+        steps = self._integrate(self._knots[:-1], self._knots[1:])
+        self._position = np.array(start[:2]) + np.vstack([np.zeros(2), np.cumsum(steps, axis=0)])
+
+    def _segment(self, station: Floats) -> Ints:
+        index = np.searchsorted(self._start, station, side="right") - 1
+        return np.clip(index, 0, len(self._start) - 1).astype(np.int32)
+
+    def curvature(self, station: Floats) -> Floats:
+        i = self._segment(station)
+        u = (station - self._start[i]) / self._length[i]
+        return self._k0[i] + (self._k1[i] - self._k0[i]) * u
+
+    def heading(self, station: Floats) -> Floats:
+        i = self._segment(station)
+        u = station - self._start[i]
+        slope = (self._k1[i] - self._k0[i]) / self._length[i]
+        return self._heading[i] + u * (self._k0[i] + 0.5 * slope * u)
+
+    def position(self, station: Floats) -> Floats:
+        """Position [m], shape (n, 2)."""
+        i = np.clip(np.searchsorted(self._knots, station, "right") - 1, 0, len(self._knots) - 2)
+        return self._position[i] + self._integrate(self._knots[i], station)
+
+    def _integrate(self, begin: Floats, end: Floats) -> Floats:
+        half = 0.5 * (end - begin)
+        heading = self.heading(0.5 * (begin + end)[:, None] + half[:, None] * self._NODES)
+        return np.stack(
+            [half * (np.cos(heading) @ self._WEIGHTS), half * (np.sin(heading) @ self._WEIGHTS)], 1
+        )
+
+    def parallel_length(self, offset: float) -> float:
+        """Length of the parallel curve at `offset` [m]: ds = (1 - curvature offset) dstation."""
+        end = self.heading(np.array([self.length]))[0]
+        return self.length - offset * float(end - self.start_heading)
+
+    def station_of(self, s: Floats, offset: float) -> Floats:
+        """Stations at which the parallel curve at `offset` has the arc lengths `s`."""
+        arc = self._knots - offset * (self.heading(self._knots) - self.start_heading)
+        station = np.interp(s, arc, self._knots)
+        for _ in range(4):
+            residual = station - offset * (self.heading(station) - self.start_heading) - s
+            station = station - residual / (1.0 - self.curvature(station) * offset)
+            station = np.clip(station, 0.0, self.length)
+        return station
+
+
+def bend(radius: float, angle: float, transition: float) -> list[Segment]:
+    """Clothoid, arc, clothoid.
+
+    Args:
+        radius: of the arc [m].
+        angle: total change of heading [rad], left positive.
+        transition: length of each clothoid [m].
+    """
+    arc = radius * abs(angle) - transition
+    if radius <= 0.0 or transition <= 0.0 or arc <= 0.0:
+        raise ModelError(
+            f"A bend of radius {radius} m over {angle} rad has no room for two clothoids of "
+            f"{transition} m; shorten transition."
+        )
+    curvature = float(np.copysign(1.0 / radius, angle))
+    return [
+        (transition, 0.0, curvature),
+        (arc, curvature, curvature),
+        (transition, curvature, 0.0),
+    ]
+
+
+def motorway(
+    lanes: int = 3,
+    length: float = 3000.0,
+    lane_width: float = 3.5,
+    speed_limit: float = 36.1,
+    segments: Sequence[Segment] | None = None,
+    *,
+    spacing: float = 1.0,
+    start: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> RoadNetwork:
+    """One carriageway of parallel lanes; lane 0 is the rightmost, the reference line is the middle.
+
+    Args:
+        lanes: number of lanes.
+        length: of the straight road [m]; unused where `segments` are given.
+        lane_width: [m].
+        speed_limit: [m/s].
+        segments: reference line as (length [m], start curvature, end curvature [1/m]).
+        spacing: aimed arc length between points [m]; each lane takes the nearest that divides it.
+        start: x [m], y [m] and heading [rad] of the reference line's first point.
+
+    Raises:
+        ModelError: a value out of range, or curvature too tight for the offset of a lane.
+    """
+    if lanes < 1:
+        raise ModelError(f"A motorway needs at least one lane, not {lanes}.")
+    for name, value in (("length", length), ("lane_width", lane_width), ("spacing", spacing)):
+        if not (np.isfinite(value) and value > 0.0):
+            raise ModelError(f"motorway({name}={value}) must be positive and finite.")
+    line = _ReferenceLine([(length, 0.0, 0.0)] if segments is None else segments, start)
+    half_road = 0.5 * lanes * lane_width
+    tightest = max(max(abs(k0), abs(k1)) for _, k0, k1 in segments or [(length, 0.0, 0.0)])
+    if 1.0 - tightest * half_road < _MINIMUM_STRETCH:
+        raise ModelError(
+            f"A curvature of {tightest:.4g} 1/m is too tight for {lanes} lanes of {lane_width} m."
+        )
+
+    points: dict[str, list[Floats]] = {name: [] for name in _POINT_FIELDS}
+    counts, lengths = [], []
+    for lane in range(lanes):
+        offset = (lane + 0.5) * lane_width - half_road
+        lane_length = line.parallel_length(offset)
+        count = max(round(lane_length / spacing), 1) + 1
+        station = line.station_of(np.linspace(0.0, lane_length, count), offset)
+        heading, curvature = line.heading(station), line.curvature(station)
+        normal = np.stack([-np.sin(heading), np.cos(heading)], 1)
+        position = line.position(station) + offset * normal
+        values = {
+            "x": position[:, 0],
+            "y": position[:, 1],
+            "heading": heading,
+            "curvature": curvature / (1.0 - curvature * offset),
+            "width": np.full(count, lane_width),
+            "station": station,
+            "offset": np.full(count, offset),
+            "left_edge": np.full(count, half_road - offset),
+            "right_edge": np.full(count, half_road + offset),
+        }
+        for name, value in values.items():
+            points[name].append(value)
+        counts.append(count)
+        lengths.append(lane_length)
+    index = np.arange(lanes)
+    none = np.full(lanes, -1)
+    return RoadNetwork(
+        **{name: np.concatenate(values) for name, values in points.items()},
+        first_point=np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32),
+        num_points=np.array(counts, np.int32),
+        length=np.array(lengths),
+        speed_limit=np.full(lanes, float(speed_limit)),
+        left=np.where(index + 1 < lanes, index + 1, -1).astype(np.int32),
+        right=(index - 1).astype(np.int32),
+        successor=none.astype(np.int32),
+        predecessor=none.astype(np.int32),
+        road=np.zeros(lanes, np.int32),
+    )
+
+
+def join(*networks: RoadNetwork) -> RoadNetwork:
+    """All lanes of all networks in one; lane, point and road ids of later networks move up."""
+    if not networks:
+        raise ModelError("join() needs at least one network.")
+    parts: dict[str, list[NDArray]] = {name: [] for name in (*_POINT_FIELDS, *_LANE_FIELDS)}
+    lane_base = point_base = road_base = 0
+    for network in networks:
+        for name, part in parts.items():
+            array = getattr(network, name)
+            if name in _LINKS:
+                array = np.where(array >= 0, array + lane_base, -1)
+            elif name == "first_point":
+                array = array + point_base
+            elif name == "road":
+                array = array + road_base
+            part.append(array)
+        lane_base += network.num_lanes
+        point_base += network.x.size
+        road_base += int(network.road.max()) + 1
+    return RoadNetwork(**{name: np.concatenate(part) for name, part in parts.items()})

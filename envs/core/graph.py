@@ -1,0 +1,96 @@
+"""Record a sequence of launches once, then replay it: the same on CPU and CUDA."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import warp as wp
+
+
+class Graph:
+    """A recorded sequence of kernel launches.
+
+    The first run is eager: it compiles and loads every kernel, which must not happen while a
+    CUDA stream is being captured. Recording itself executes nothing.
+
+    Args:
+        launches: Launches kernels on `device`; must not read from the device or allocate.
+        device: Where the kernels run.
+    """
+
+    def __init__(self, launches: Callable[[], None], device: wp.Device) -> None:
+        self.device = device
+        launches()
+        wp.synchronize_device(device)
+        # Python's collector may free CUDA memory in the middle of a capture (error 901).
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            with wp.ScopedCapture(device=device) as capture:
+                launches()
+        finally:
+            if enabled:
+                gc.enable()
+        self._graph = capture.graph
+
+    def replay(self) -> None:
+        """Run the recorded launches; on CUDA this returns before they have finished."""
+        wp.capture_launch(self._graph)
+
+
+@contextmanager
+def compile_notice(what: str) -> Iterator[None]:
+    """Say on standard error that kernels are being compiled, once it takes longer than 3 s."""
+    started = time.perf_counter()
+    finished = threading.Event()
+
+    def tell() -> None:
+        if finished.wait(3.0):
+            return
+        sys.stderr.write(
+            f"compiling kernels for {what}: once for a new model, about a minute; "
+            "later starts take them from the cache\n"
+        )
+        interactive = sys.stderr.isatty()
+        while not finished.wait(1.0 if interactive else 30.0):
+            elapsed = time.perf_counter() - started
+            sys.stderr.write(f"{chr(13) if interactive else ''}  {elapsed:.0f} s so far")
+            if not interactive:
+                sys.stderr.write("\n")
+            sys.stderr.flush()
+        sys.stderr.write(f"{chr(13) if interactive else ''}  ready after {_since(started)}\n")
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+def _since(started: float) -> str:
+    return f"{time.perf_counter() - started:.0f} s"
+
+
+def resolve_device(name: str) -> wp.Device:
+    """The Warp device for "auto", "cpu", "cuda" or "cuda:N"; `DeviceError` when it is not there."""
+    from proveout.envs.core.errors import DeviceError
+
+    cuda = [device.alias for device in wp.get_cuda_devices()]
+    if name == "auto":
+        return wp.get_device(cuda[0] if cuda else "cpu")
+    if name == "cuda" and cuda:
+        return wp.get_device(cuda[0])
+    if name == "cpu" or name in cuda:
+        return wp.get_device(name)
+    there = ", ".join(["cpu", *cuda])
+    raise DeviceError(
+        f"device {name!r} is not there (this machine has: {there}); "
+        "use one of these or 'auto', and see `proveout doctor`"
+    )

@@ -1,0 +1,341 @@
+"""Domain randomisation: declared in a task's config, drawn in the reset kernel, reported."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import warp as wp
+
+from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.rng import normal, random_key, uniform
+
+if TYPE_CHECKING:
+    from proveout.envs.core.worlds import ParameterColumns
+
+wp.set_module_options({"enable_backward": False})
+
+OBSERVATION_NOISE = "observation_noise"
+CONTROL_LATENCY = "control_latency"
+
+_OPERATIONS = {"scale": 0, "add": 1, "set": 2}
+_DISTRIBUTIONS = {"uniform": 0, "loguniform": 1, "normal": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Randomization:
+    """One number drawn anew for every world and episode.
+
+    Attributes:
+        field: What is changed: a field of the engine (`body_mass`, `joint_damping`,
+            `geom_friction`, `actuator_gain`), `control_latency` [s], or `observation_noise`
+            (standard deviation of white noise on observation entries, in the entry's unit).
+        target: Regular expression on the names that are changed (bodies, joints, geoms,
+            actuators, observation entries); all of them share the drawn number.
+        operation: The drawn number multiplies, is added to, or replaces the model's own value.
+        distribution: `normal` is centred on the middle of the range with a standard deviation of
+            a quarter of its width, and clipped to the range.
+        low: Lower end of the range.
+        high: Upper end of the range.
+        unit: Unit of the drawn number.
+
+    A range that changes nothing (1 to 1 for `scale`, 0 to 0 otherwise) switches it off.
+    """
+
+    field: str = field(metadata={"unit": "1", "help": "what is changed"})
+    target: str = ".*"
+    operation: Literal["scale", "add", "set"] = "scale"
+    distribution: Literal["uniform", "loguniform", "normal"] = "uniform"
+    low: float = 1.0
+    high: float = 1.0
+    unit: str = "1"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low > self.high:
+            raise ConfigError(
+                f"randomisation of {self.field}: low <= high expected, got "
+                f"{self.low} and {self.high}"
+            )
+        if self.distribution == "loguniform" and self.low <= 0.0:
+            raise ConfigError(
+                f"randomisation of {self.field}: loguniform needs low > 0, got {self.low}"
+            )
+        if self.field in (OBSERVATION_NOISE, CONTROL_LATENCY) and (
+            self.low < 0.0 or self.operation != "set"
+        ):
+            raise ConfigError(
+                f"randomisation of {self.field}: needs operation 'set' and low >= 0, got "
+                f"{self.operation!r} and {self.low}"
+            )
+
+    @property
+    def active(self) -> bool:
+        """Whether it changes anything."""
+        neutral = 1.0 if self.operation == "scale" else 0.0
+        if self.operation == "set" and self.field not in (OBSERVATION_NOISE, CONTROL_LATENCY):
+            return True
+        return not (self.low == neutral and self.high == neutral)
+
+
+@wp.kernel
+def _draw_kernel(
+    # In:
+    mask_in: wp.array[wp.bool],
+    seed_in: wp.array[wp.uint64],
+    world_id_in: wp.array[int],
+    episode_in: wp.array[int],
+    override_in: wp.array2d[float],
+    column: int,
+    stream: int,
+    distribution: int,
+    low: float,
+    high: float,
+    # Out:
+    value_out: wp.array2d[float],
+):
+    worldid = wp.tid()
+    if not mask_in[worldid]:
+        return
+    value = override_in[worldid, column]
+    if not wp.isfinite(value):
+        key = random_key(seed_in[worldid], world_id_in[worldid], episode_in[worldid], stream)
+        if distribution == 0:
+            value = uniform(key, column, low, high)
+        elif distribution == 1:
+            value = wp.exp(uniform(key, column, wp.log(low), wp.log(high)))
+        else:
+            middle = 0.5 * (low + high)
+            value = wp.clamp(middle + 0.25 * (high - low) * normal(key, column), low, high)
+    value_out[worldid, column] = value
+
+
+@wp.kernel
+def _write_kernel(
+    # In:
+    mask_in: wp.array[wp.bool],
+    value_in: wp.array2d[float],
+    column: int,
+    operation: int,
+    element_in: wp.array[int],
+    component_in: wp.array[int],
+    nominal_in: wp.array[float],
+    # Out:
+    parameter_out: wp.array3d[float],
+):
+    worldid, entry = wp.tid()
+    if not mask_in[worldid]:
+        return
+    value = value_in[worldid, column]
+    nominal = nominal_in[entry]
+    result = value
+    if operation == 0:
+        result = nominal * value
+    elif operation == 1:
+        result = nominal + value
+    parameter_out[worldid, element_in[entry], component_in[entry]] = result
+
+
+@dataclass(frozen=True)
+class BoundRandomization:
+    """A randomisation tied to the arrays that it changes.
+
+    Args:
+        randomization: What is declared.
+        column: Its column in the arrays of drawn values and overrides.
+        columns: Where the value goes; empty for noise and latency, which read it directly.
+    """
+
+    randomization: Randomization
+    column: int
+    columns: tuple[ParameterColumns, ...]
+    device: wp.Device
+    _indices: list[tuple[wp.array, wp.array, wp.array]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for place in self.columns:
+            self._indices.append(
+                (
+                    wp.array(place.element, dtype=int, device=self.device),
+                    wp.array(place.component, dtype=int, device=self.device),
+                    wp.array(place.nominal, dtype=float, device=self.device),
+                )
+            )
+
+    def launch(
+        self,
+        mask: wp.array,
+        seed: wp.array,
+        world_id: wp.array,
+        episode: wp.array,
+        override: wp.array,
+        value: wp.array,
+        stream: int,
+    ) -> None:
+        """Draw a value for every world in the mask and write it where it belongs."""
+        r = self.randomization
+        num_worlds = mask.shape[0]
+        wp.launch(
+            _draw_kernel,
+            dim=num_worlds,
+            inputs=[
+                mask, seed, world_id, episode, override, self.column, stream,
+                _DISTRIBUTIONS[r.distribution], r.low, r.high,
+            ],
+            outputs=[value],
+            device=self.device,
+        )  # fmt: skip
+        for place, (element, component, nominal) in zip(self.columns, self._indices, strict=True):
+            wp.launch(
+                _write_kernel,
+                dim=(num_worlds, len(place.element)),
+                inputs=[
+                    mask, value, self.column, _OPERATIONS[r.operation], element, component, nominal,
+                ],
+                outputs=[place.array],
+                device=self.device,
+            )  # fmt: skip
+
+
+@wp.kernel
+def _noise_kernel(
+    # In:
+    mask_in: wp.array[wp.bool],
+    seed_in: wp.array[wp.uint64],
+    world_id_in: wp.array[int],
+    episode_in: wp.array[int],
+    elapsed_in: wp.array[int],
+    value_in: wp.array2d[float],
+    column: int,
+    stream: int,
+    entry_in: wp.array[int],
+    # Out:
+    observation_out: wp.array2d[float],
+):
+    worldid, i = wp.tid()
+    if not mask_in[worldid]:
+        return
+    entry = entry_in[i]
+    key = random_key(
+        seed_in[worldid], world_id_in[worldid], episode_in[worldid], stream + 256 * column
+    )
+    draw = elapsed_in[worldid] * observation_out.shape[1] + entry
+    noise = value_in[worldid, column] * normal(key, draw)
+    observation_out[worldid, entry] = observation_out[worldid, entry] + noise
+
+
+def add_noise(
+    mask: wp.array,
+    seed: wp.array,
+    world_id: wp.array,
+    episode: wp.array,
+    elapsed: wp.array,
+    value: wp.array,
+    column: int,
+    stream: int,
+    entries: wp.array,
+    observation: wp.array,
+) -> None:
+    """White noise on observation entries; the same numbers however often a step is observed."""
+    wp.launch(
+        _noise_kernel,
+        dim=(mask.shape[0], entries.shape[0]),
+        inputs=[mask, seed, world_id, episode, elapsed, value, column, stream, entries],
+        outputs=[observation],
+        device=observation.device,
+    )
+
+
+@wp.kernel
+def _push_kernel(
+    # In:
+    command_in: wp.array2d[float],
+    # Out:
+    history_out: wp.array3d[float],
+):
+    worldid, i = wp.tid()
+    for back in range(history_out.shape[1] - 1):
+        h = history_out.shape[1] - 1 - back
+        history_out[worldid, h, i] = history_out[worldid, h - 1, i]
+    history_out[worldid, 0, i] = command_in[worldid, i]
+
+
+@wp.kernel
+def _delay_kernel(
+    # In:
+    history_in: wp.array3d[float],
+    value_in: wp.array2d[float],
+    column: int,
+    age: float,
+    control_dt: float,
+    # Out:
+    applied_out: wp.array2d[float],
+):
+    worldid, i = wp.tid()
+    waiting = (value_in[worldid, column] - age) / control_dt
+    # The small number keeps a latency of exactly n steps from being rounded up to n + 1.
+    h = wp.clamp(int(wp.ceil(waiting - 1.0e-4)), 0, history_in.shape[1] - 1)
+    applied_out[worldid, i] = history_in[worldid, h, i]
+
+
+@wp.kernel
+def _fill_kernel(
+    # In:
+    mask_in: wp.array[wp.bool],
+    command_in: wp.array2d[float],
+    # Out:
+    history_out: wp.array3d[float],
+):
+    worldid, i = wp.tid()
+    if mask_in[worldid]:
+        for h in range(history_out.shape[1]):
+            history_out[worldid, h, i] = command_in[worldid, i]
+
+
+class CommandDelay:
+    """Control latency: each physics step applies the command that is old enough.
+
+    Args:
+        num_worlds: Worlds.
+        command_size: Numbers in a command.
+        max_latency: Longest latency [s].
+        control_dt: Time between two commands [s].
+        column: Column of the drawn latencies.
+        device: Where it runs.
+    """
+
+    def __init__(
+        self,
+        num_worlds: int,
+        command_size: int,
+        max_latency: float,
+        control_dt: float,
+        column: int,
+        device: wp.Device,
+    ) -> None:
+        depth = math.ceil(max_latency / control_dt - 1e-6) + 1
+        self.history = wp.zeros((num_worlds, depth, command_size), dtype=float, device=device)
+        self.applied = wp.zeros((num_worlds, command_size), dtype=float, device=device)
+        self._control_dt = control_dt
+        self._column = column
+        self._device = device
+
+    def push(self, command: wp.array) -> None:
+        """Launch: remember the command of this control step."""
+        wp.launch(_push_kernel, dim=command.shape, inputs=[command], outputs=[self.history],
+                  device=self._device)  # fmt: skip
+
+    def select(self, value: wp.array, age: float) -> None:
+        """Launch: the commands to apply `age` seconds after the latest one was given."""
+        wp.launch(
+            _delay_kernel,
+            dim=self.applied.shape,
+            inputs=[self.history, value, self._column, age, self._control_dt],
+            outputs=[self.applied],
+            device=self._device,
+        )
+
+    def fill(self, mask: wp.array, command: wp.array) -> None:
+        """Launch: forget older commands of the worlds in the mask."""
+        wp.launch(_fill_kernel, dim=command.shape, inputs=[mask, command], outputs=[self.history],
+                  device=self._device)  # fmt: skip

@@ -1,0 +1,83 @@
+"""Pictures of worlds from MuJoCo Warp's ray tracer: no display, no OpenGL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+import warp as wp
+
+from proveout.envs.core.errors import RenderError
+from proveout.envs.core.worlds import ScenePose
+
+CAMERA = "view"
+
+
+def write_pose(model: Any, data: Any, pose: ScenePose) -> None:
+    """Put a pose into MuJoCo data and update everything that depends on it."""
+    if model.nq:
+        data.qpos[:] = pose.qpos
+    if model.nmocap:
+        data.mocap_pos[:] = pose.mocap_pos
+        data.mocap_quat[:] = pose.mocap_quat
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_camlight(model, data)
+
+
+class Renderer:
+    """Ray traces a few copies of a scene.
+
+    Args:
+        model: The scene, a `mujoco.MjModel` with a camera named "view" (else the first one).
+        num_worlds: Frames that are drawn together.
+        size: Width and height of a frame [pixels].
+        device: Where to trace.
+    """
+
+    def __init__(
+        self, model: Any, num_worlds: int, size: tuple[int, int], device: wp.Device
+    ) -> None:
+        import mujoco_warp
+
+        if model.ncam == 0:
+            raise RenderError(f"the scene has no camera; add one named {CAMERA!r}")
+        width, height = size
+        if width < 1 or height < 1:
+            raise RenderError(f"render_size must be positive, got {size}")
+        camera = max(0, mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, CAMERA))
+        active = [index == camera for index in range(model.ncam)]
+        self._mjw = mujoco_warp
+        self._host = mujoco.MjData(model)
+        self._host_model = model
+        self._device = device
+        self._size = size
+        with wp.ScopedDevice(device):
+            self._model = mujoco_warp.put_model(model)
+            self._data = mujoco_warp.make_data(model, nworld=num_worlds, nconmax=1, njmax=1)
+            self._context = mujoco_warp.create_render_context(
+                model, num_worlds, cam_res=size, render_rgb=True, render_depth=False,
+                use_shadows=True, use_textures=True, cam_active=active,
+            )  # fmt: skip
+            self._frames = wp.zeros(
+                (num_worlds, height, width), dtype=wp.vec3, device=device
+            )
+
+    def render(self, poses: Sequence[ScenePose]) -> tuple[np.ndarray, ...]:
+        """One frame (height, width, 3) uint8 for each pose."""
+        count = len(poses)
+        model, data = self._host_model, self._data
+        with wp.ScopedDevice(self._device):
+            if model.nq:
+                data.qpos.assign(np.stack([pose.qpos for pose in poses]).astype(np.float32))
+            if model.nmocap:
+                data.mocap_pos.assign(np.stack([p.mocap_pos for p in poses]).astype(np.float32))
+                data.mocap_quat.assign(np.stack([p.mocap_quat for p in poses]).astype(np.float32))
+            self._mjw.kinematics(self._model, data)
+            self._mjw.camlight(self._model, data)
+            self._mjw.refit_bvh(self._model, data, self._context)
+            self._mjw.render(self._model, data, self._context)
+            self._mjw.get_rgb(self._context, 0, self._frames)
+        rgb = self._frames.numpy()[:count]
+        return tuple((np.clip(frame, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8) for frame in rgb)

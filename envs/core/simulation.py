@@ -1,0 +1,242 @@
+"""One process's share of the worlds: the control step, recorded once and replayed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from proveout.envs.core import randomize, step_kernels
+from proveout.envs.core.errors import ConfigError, StateError
+from proveout.envs.core.graph import Graph
+from proveout.envs.core.task import (
+    STREAM_OBSERVATION_NOISE,
+    STREAM_RANDOMIZATION,
+    Task,
+)
+from proveout.envs.core.worlds import ScenePose
+
+
+class Simulation:
+    """N worlds of a task on one device.
+
+    A control step is always, in this order: action, control, physics x decimation, refresh,
+    guard, evaluate, final observation, reset of finished worlds, refresh, observe. It is recorded
+    once as a graph; nothing in it reads from the device to the host.
+
+    Args:
+        task: The task; it is built on these worlds.
+        exchange: Arrays of `exchange_specs`, on the device.
+        device: Where everything runs.
+
+    Attributes that a task's kernels use (N worlds):
+        action: Clipped, finite actions, shape (N, action size).
+        command: What `Task.control` made of them, shape (N, command size).
+        reward_terms: Raw terms, shape (N, terms). success, terminated: bool, shape (N,).
+        kpi: This step's KPI values, shape (N, KPIs).
+        elapsed: Control steps since the episode began, this one included, shape (N,).
+        seed, world_id, episode: Key of the random numbers, shape (N,).
+    """
+
+    def __init__(self, task: Task, exchange: Mapping[str, wp.array], device: wp.Device) -> None:
+        started = time.perf_counter()
+        self.task = task
+        self.device = device
+        self.exchange = exchange
+        self.num_worlds = n = int(exchange["reward"].shape[0])
+        self._state: dict[str, wp.array] = {}
+
+        self.seed: wp.array = exchange["seed"]
+        self.world_id: wp.array = exchange["world_id"]
+        self.episode: wp.array = exchange["episode"]
+        self.elapsed: wp.array = exchange["elapsed"]
+        self.terminated: wp.array = exchange["terminated"]
+        terms, kpis = len(task.reward_terms), len(task.kpis)
+        self.action = self.array("core/action", (task.action_layout.size,))
+        self.command = self.array("core/command", (task.command_size,))
+        self.reward_terms = self.array("core/reward_terms", (max(1, terms),))
+        self.kpi = self.array("core/kpi", (max(1, kpis),))
+        self.success = self.array("core/success", (), dtype=wp.bool)
+        self._term_sums = self.array("core/term_sums", (max(1, terms),))
+        self._kpi_sums = self.array("core/kpi_sums", (max(1, kpis),))
+        self._episode_return = self.array("core/episode_return", ())
+        self._episode_steps = self.array("core/episode_steps", (), dtype=wp.int32)
+        self._partial = self.array("core/partial", (), dtype=wp.bool)
+        drawn = max(1, len(task.randomizations))
+        self.drawn = self.array("core/drawn", (drawn,))
+        self._done = wp.zeros(n, dtype=wp.bool, device=device)
+        self._all = wp.full(n, True, dtype=wp.bool, device=device)
+        self._step_kernels = step_kernels.StepConstants(task, device)
+
+        self.worlds = task.make_worlds(n, device)
+        if self.worlds.num_worlds != n:
+            raise ConfigError(
+                f"{task.id}: make_worlds made {self.worlds.num_worlds} worlds instead of {n}"
+            )
+        task.build(self)
+        self._bind_randomizations()
+
+        self._reset_graph = Graph(self._launch_reset, device)
+        self._step_graph = Graph(self._launch_step, device)
+        self._physics_graph: Graph | None = None
+        self._stepped_on_construction = True
+        self.compile_seconds = time.perf_counter() - started
+
+    def array(
+        self, name: str, columns: tuple[int, ...] = (), dtype: Any = wp.float32
+    ) -> wp.array:
+        """A per-world array, shape (N, *columns), that is part of the saved state."""
+        if name in self._state:
+            raise ConfigError(f"array {name!r} is declared twice")
+        array = wp.zeros((self.num_worlds, *columns), dtype=dtype, device=self.device)
+        self._state[name] = array
+        return array
+
+    def constant(self, values: Any, dtype: Any = wp.float32) -> wp.array:
+        """A device array that is the same for all worlds and never changes."""
+        return wp.array(np.asarray(values), dtype=dtype, device=self.device)
+
+    def _bind_randomizations(self) -> None:
+        task, config = self.task, self.task.config
+        self._bound: list[randomize.BoundRandomization] = []
+        self._noise: list[tuple[int, wp.array]] = []
+        self._delay: randomize.CommandDelay | None = None
+        for column, (name, r) in enumerate(task.randomizations):
+            columns: list[Any] = []
+            if r.field == randomize.OBSERVATION_NOISE:
+                entries = task.layout.indices(r.target)
+                if not entries:
+                    raise ConfigError(
+                        f"randomisation {name}: no observation entry matches {r.target!r}; "
+                        f"the entries are {', '.join(task.layout.names)}"
+                    )
+                self._noise.append((column, self.constant(entries, wp.int32)))
+            elif r.field == randomize.CONTROL_LATENCY:
+                if self._delay is not None:
+                    raise ConfigError(f"randomisation {name}: control_latency is declared twice")
+                self._delay = randomize.CommandDelay(
+                    self.num_worlds, task.command_size, r.high, config.control_dt, column,
+                    self.device,
+                )  # fmt: skip
+                self._state["core/command_history"] = self._delay.history
+            else:
+                columns = self.worlds.parameter(r.field, r.target)
+                for i, place in enumerate(columns):
+                    self._state[f"core/parameter/{name}/{i}"] = place.array
+            self._bound.append(
+                randomize.BoundRandomization(r, column, tuple(columns), self.device)
+            )
+
+    def _launch_step(self) -> None:
+        ex, task, worlds = self.exchange, self.task, self.worlds
+        step_kernels.begin(self)
+        task.control(self)
+        if self._delay is not None:
+            self._delay.push(self.command)
+        for substep in range(task.config.decimation):
+            if self._delay is not None:
+                self._delay.select(self.drawn, substep * task.config.physics_dt)
+                worlds.apply(self._delay.applied)
+            elif substep == 0:
+                worlds.apply(self.command)
+            worlds.physics()
+        worlds.refresh(self._all)
+        worlds.guard(ex["invalid_reason"])
+        task.evaluate(self)
+        self._observe(self._all, ex["final_observation"])
+        step_kernels.finish(self)
+        self._launch_episode_start(self._done)
+        step_kernels.carry_over(self)
+        self._observe(self._done, ex["observation"])
+
+    def _launch_reset(self) -> None:
+        mask = self.exchange["reset_mask"]
+        step_kernels.start_at_phase(self)
+        self._launch_episode_start(mask)
+        self._observe(mask, self.exchange["observation"])
+
+    def _launch_episode_start(self, mask: wp.array) -> None:
+        step_kernels.clear_sums(self, mask)
+        self.worlds.reset(mask)
+        for bound in self._bound:
+            bound.launch(
+                mask, self.seed, self.world_id, self.episode,
+                self.exchange["parameter_override"], self.drawn, STREAM_RANDOMIZATION,
+            )  # fmt: skip
+        if self._bound:
+            self.worlds.after_randomize(mask)
+        self.task.reset(self, mask)
+        if self._delay is not None:
+            self._delay.fill(mask, self.command)
+        self.worlds.refresh(mask)
+
+    def _observe(self, mask: wp.array, observation: wp.array) -> None:
+        self.task.observe(self, mask, observation)
+        for column, entries in self._noise:
+            randomize.add_noise(
+                mask, self.seed, self.world_id, self.episode, self.elapsed, self.drawn, column,
+                STREAM_OBSERVATION_NOISE, entries, observation,
+            )  # fmt: skip
+
+    def step(self) -> None:
+        """One control step of all worlds with the exchange's actions."""
+        self._step_graph.replay()
+
+    def reset(self) -> None:
+        """New episodes for the worlds in the exchange's reset mask."""
+        self._reset_graph.replay()
+
+    def bare_physics(self, repeats: int) -> float:
+        """Seconds for `repeats` control steps' worth of physics alone, the ceiling of `step`."""
+        if self._physics_graph is None:
+            self._physics_graph = Graph(self._launch_physics, self.device)
+        wp.synchronize_device(self.device)
+        started = time.perf_counter()
+        for _ in range(repeats):
+            self._physics_graph.replay()
+        wp.synchronize_device(self.device)
+        return time.perf_counter() - started
+
+    def _launch_physics(self) -> None:
+        for _ in range(self.task.config.decimation):
+            self.worlds.physics()
+
+    def _all_state(self) -> dict[str, wp.array]:
+        boundary = (
+            "seed", "world_id", "episode", "elapsed", "parameter_override", "observation",
+        )  # fmt: skip
+        return {
+            **{f"exchange/{name}": self.exchange[name] for name in boundary},
+            **self._state,
+            **{f"worlds/{name}": array for name, array in self.worlds.state().items()},
+        }
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Everything that determines the future, as copies with the worlds as first dimension."""
+        wp.synchronize_device(self.device)
+        return {name: array.numpy().copy() for name, array in self._all_state().items()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore `state_dict`; `StateError` when names or shapes do not fit."""
+        arrays = self._all_state()
+        if set(arrays) != set(state):
+            odd = sorted(set(arrays) ^ set(state))
+            raise StateError(f"saved state does not fit this environment: {', '.join(odd)} differ")
+        for name, array in arrays.items():
+            value = np.asarray(state[name])
+            if value.shape != array.numpy().shape:
+                raise StateError(
+                    f"saved state {name}: shape {array.numpy().shape} expected, got {value.shape}"
+                )
+        for name, array in arrays.items():
+            array.assign(np.ascontiguousarray(state[name]))
+        self.worlds.refresh(self._all)
+        wp.synchronize_device(self.device)
+
+    def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
+        """Poses for a renderer of the given worlds of this process."""
+        wp.synchronize_device(self.device)
+        return self.task.scene_pose(self, worlds)

@@ -1,0 +1,242 @@
+"""What a task is: a frozen config with a unit on every field, named rewards, KPIs, and kernels."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import warp as wp
+
+from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.layout import ObservationLayout
+from proveout.envs.core.randomize import Randomization
+
+if TYPE_CHECKING:
+    from proveout.envs.core.simulation import Simulation
+    from proveout.envs.core.worlds import ScenePose, Worlds
+
+# Streams of the counter-based generator. A task's own streams start at STREAM_TASK.
+STREAM_RANDOMIZATION = 1
+STREAM_OBSERVATION_NOISE = 2
+STREAM_TASK = 16
+
+
+def quantity(default: Any, unit: str, text: str) -> Any:
+    """A config field with a unit and a line of help.
+
+    Args:
+        default: The default value.
+        unit: SI unit, "1" for a pure number.
+        text: What the field means; shown by `--help`.
+    """
+    return dataclasses.field(default=default, metadata={"unit": unit, "help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardWeights:
+    """Weights of the reward terms; the field names of a subclass are the terms' names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomizationConfig:
+    """Domain randomisation; every field of a subclass is one `Randomization`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """What every task can be configured with. Subclasses add fields with `quantity`."""
+
+    control_dt: float = quantity(0.05, "s", "time between two actions")
+    decimation: int = quantity(5, "1", "physics steps in one control step")
+    episode_seconds: float = quantity(5.0, "s", "time after which an episode is truncated")
+    reward_weights: RewardWeights = dataclasses.field(default_factory=RewardWeights)
+    randomization: RandomizationConfig = dataclasses.field(default_factory=RandomizationConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("control_dt", "episode_seconds"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0.0):
+                raise ConfigError(f"{name} must be a positive time in seconds, got {value}")
+        if self.decimation < 1:
+            raise ConfigError(f"decimation must be at least 1, got {self.decimation}")
+        for group in (self.reward_weights, self.randomization):
+            for field in dataclasses.fields(group):
+                value = getattr(group, field.name)
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ConfigError(f"{field.name} must be a finite number, got {value}")
+
+    @property
+    def physics_dt(self) -> float:
+        """Physics time step [s]."""
+        return self.control_dt / self.decimation
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Control steps in a full episode."""
+        return max(1, round(self.episode_seconds / self.control_dt))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as plain nested data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TaskConfig:
+        """Rebuild a config from `to_dict`; unknown keys raise `UnknownNameError`."""
+        return _rebuild(cls, data)
+
+
+def _rebuild(cls: type, data: Mapping[str, Any]) -> Any:
+    from proveout.envs.core.errors import unknown
+
+    defaults = cls()
+    known = {field.name for field in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in known:
+            raise unknown(f"{cls.__name__} field", name, known)
+        default = getattr(defaults, name)
+        if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
+            value = _rebuild_like(default, value)
+        elif isinstance(default, tuple) and isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
+    return cls(**values)
+
+
+def _rebuild_like(default: Any, data: Mapping[str, Any]) -> Any:
+    from proveout.envs.core.errors import unknown
+
+    known = {field.name for field in dataclasses.fields(default)}
+    changes: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in known:
+            raise unknown(f"{type(default).__name__} field", name, known)
+        current = getattr(default, name)
+        if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
+            value = _rebuild_like(current, value)
+        changes[name] = value
+    return dataclasses.replace(default, **changes)
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """A key performance indicator, written every control step and reduced over the episode.
+
+    Attributes:
+        name: Its name in the episode statistics.
+        unit: SI unit.
+        reduce: How the steps of an episode become one number.
+        description: What it means.
+    """
+
+    name: str
+    unit: str
+    reduce: Literal["mean", "last", "min", "max", "sum"]
+    description: str
+
+
+class Task(ABC):
+    """One task: what the worlds contain, what is observed, commanded and rewarded.
+
+    A task is built once for a process; `build` gives it the simulation whose arrays its kernels
+    read and write. `control`, `evaluate`, `reset` and `observe` only launch kernels: they are
+    recorded once in a graph and replayed, so no value may be read on the host inside them.
+    """
+
+    id: ClassVar[str] = ""
+    config_class: ClassVar[type[TaskConfig]] = TaskConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    kpis: ClassVar[tuple[Kpi, ...]] = ()
+    num_agents: ClassVar[int] = 1
+
+    def __init__(self, config: TaskConfig | None = None) -> None:
+        self.config: Any = self.config_class() if config is None else config
+        if not isinstance(self.config, self.config_class):
+            raise ConfigError(
+                f"{self.id} takes a {self.config_class.__name__}, "
+                f"got a {type(self.config).__name__}"
+            )
+        self.layout: ObservationLayout = self.make_layout()
+        self.action_layout: ObservationLayout = self.make_action_layout()
+
+    @property
+    def reward_terms(self) -> tuple[str, ...]:
+        """Names of the reward terms, in the order of `reward_terms[world, term]`."""
+        return tuple(field.name for field in dataclasses.fields(self.config.reward_weights))
+
+    @property
+    def randomizations(self) -> tuple[tuple[str, Randomization], ...]:
+        """The named randomisations that are switched on."""
+        group = self.config.randomization
+        named = ((f.name, getattr(group, f.name)) for f in dataclasses.fields(group))
+        return tuple((name, value) for name, value in named if value.active)
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Control steps in a full episode."""
+        return self.config.max_episode_steps
+
+    @property
+    def command_size(self) -> int:
+        """Numbers in one world's command; by default as many as in an action."""
+        return self.action_layout.size
+
+    @property
+    def statistics(self) -> tuple[tuple[str, str], ...]:
+        """(name, unit) of every episode statistic, in the order of their columns."""
+        return (
+            ("return", "1"),
+            ("length", "steps"),
+            ("success", "1"),
+            *((f"reward/{term}", "1/step") for term in self.reward_terms),
+            *((kpi.name, kpi.unit) for kpi in self.kpis),
+            *((f"randomization/{name}", r.unit) for name, r in self.randomizations),
+        )
+
+    @abstractmethod
+    def make_layout(self) -> ObservationLayout:
+        """The observation by name."""
+
+    @abstractmethod
+    def make_action_layout(self) -> ObservationLayout:
+        """The action by name, with finite bounds."""
+
+    @abstractmethod
+    def make_worlds(self, num_worlds: int, device: wp.Device) -> Worlds:
+        """The engine's worlds of this task."""
+
+    def build(self, sim: Simulation) -> None:
+        """Allocate the task's own arrays with `sim.array` and keep what its kernels need."""
+
+    @abstractmethod
+    def control(self, sim: Simulation) -> None:
+        """Launch: `sim.action` (clipped, finite) to `sim.command`."""
+
+    @abstractmethod
+    def evaluate(self, sim: Simulation) -> None:
+        """Launch: write `sim.reward_terms`, `sim.success`, `sim.terminated` and `sim.kpi`."""
+
+    @abstractmethod
+    def reset(self, sim: Simulation, mask: wp.array) -> None:
+        """Launch: a new episode, and its first command, for the worlds in the mask."""
+
+    @abstractmethod
+    def observe(self, sim: Simulation, mask: wp.array, observation: wp.array) -> None:
+        """Launch: write the rows of the worlds in the mask; the other rows stay as they are."""
+
+    @abstractmethod
+    def scene(self) -> Any:
+        """Host: the `mujoco.MjModel` that a renderer draws, with a camera named "view"."""
+
+    def scene_pose(self, sim: Simulation, worlds: Sequence[int]) -> list[ScenePose]:
+        """Host: poses of the given worlds in `scene`; overridden to move markers of the task."""
+        return sim.worlds.scene_pose(worlds)
+
+    @classmethod
+    def expert(cls, config: TaskConfig) -> Any | None:
+        """A scripted policy with `predict(observations) -> actions`, or None."""
+        return None

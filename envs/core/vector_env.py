@@ -1,0 +1,398 @@
+"""Gymnasium's vector face of a batch of Warp worlds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import warp as wp
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from proveout.envs.core.errors import BadActionError, ConfigError, RenderError, StateError, unknown
+from proveout.envs.core.graph import resolve_device
+from proveout.envs.core.render import Renderer
+from proveout.envs.core.rng import host_uniform
+from proveout.envs.core.task import Task, TaskConfig
+from proveout.envs.core.workers import make_worlds
+
+STREAM_PHASE = 3
+_RESET_OPTIONS = ("reset_mask", "parameters", "world_ids", "episodes")
+
+
+class WarpVectorEnv(VectorEnv):
+    """N worlds of a task, stepped together on one device.
+
+    Autoreset is SAME_STEP: the step that ends an episode returns the first observation of the
+    next one, and `info["final_obs"]` holds the last observation of the old one.
+
+    Args:
+        task: The task.
+        num_envs: Number of worlds N.
+        device: "auto" (CUDA if there is one), "cpu" or "cuda:N".
+        workers: Processes on the CPU; None for all cores. The results do not depend on it.
+        array_type: "numpy", or "torch" for tensors on the device. Both are copies that no later
+            step overwrites.
+        phase_spread: Share of an episode over which the clocks of the first episodes are spread,
+            0 to 1, so that worlds do not time out together. Those first episodes are shorter and
+            left out of the statistics.
+        render_mode: None or "rgb_array".
+        render_worlds: Worlds that `render` draws; None for all.
+        render_size: Width and height of a frame [pixels].
+
+    `info` of every step, arrays over the worlds:
+        final_obs (N, size) and _final_obs (N,): last observation, and where an episode ended.
+        episode_statistics: name -> (N,); _episode_statistics (N,): where they count, which leaves
+            out invalid worlds and first episodes shortened by `phase_spread`.
+        invalid (N,) bool and invalid_reason (N,) int: see `proveout.envs.core.worlds`.
+
+    `reset(options=...)` takes
+        reset_mask (N,) bool: only these worlds start a new episode.
+        parameters: name of a randomisation -> number or (N,) array; replaces its random draws in
+            the reset worlds until they are reset explicitly again. NaN leaves a world random.
+        world_ids, episodes (N,) int: take the random numbers of these worlds and episodes, which
+            replays a world of another batch.
+    """
+
+    supports_reset_mask = True
+
+    def __init__(
+        self,
+        task: Task,
+        num_envs: int = 1,
+        *,
+        device: str = "auto",
+        workers: int | None = None,
+        array_type: Literal["numpy", "torch"] = "numpy",
+        phase_spread: float = 0.0,
+        render_mode: str | None = None,
+        render_worlds: Sequence[int] | None = None,
+        render_size: tuple[int, int] = (640, 480),
+    ) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
+        if array_type not in ("numpy", "torch"):
+            raise ConfigError(f"array_type must be 'numpy' or 'torch', got {array_type!r}")
+        if not 0.0 <= phase_spread <= 1.0:
+            raise ConfigError(f"phase_spread must be between 0 and 1, got {phase_spread}")
+        if render_mode not in (None, "rgb_array"):
+            raise RenderError(
+                f"render_mode of a vector environment is None or 'rgb_array', got {render_mode!r}; "
+                "'human' works with a single environment (gymnasium.make)"
+            )
+        self.task = task
+        self.config: Any = task.config
+        self.layout = task.layout
+        self.action_layout = task.action_layout
+        self.statistics = task.statistics
+        self.num_envs = num_envs
+        self.array_type = array_type
+        self.render_mode = render_mode
+        self.render_worlds = tuple(range(num_envs) if render_worlds is None else render_worlds)
+        if any(not 0 <= world < num_envs for world in self.render_worlds):
+            raise RenderError(f"render_worlds must be below {num_envs}, got {self.render_worlds}")
+        self.metadata = {
+            "autoreset_mode": AutoresetMode.SAME_STEP,
+            "render_modes": ["rgb_array"],
+            "render_fps": 1.0 / task.config.control_dt,
+        }
+        self.single_observation_space = task.layout.space()
+        self.single_action_space = task.action_layout.space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        self._device = resolve_device(device)
+        self._worlds = make_worlds(task, num_envs, self._device, workers)
+        self.workers = self._worlds.workers
+        self.compile_seconds = self._worlds.compile_seconds
+        self._phase_spread = phase_spread
+        self._render_size = render_size
+        self._renderer: Renderer | None = None
+        self._started = False
+        self._invalid_worlds = 0
+
+    @property
+    def device(self) -> str:
+        """Name of the device: "cpu" or "cuda:N"."""
+        return self._device.alias
+
+    @property
+    def fps(self) -> float:
+        """Control steps in a second of simulated time [Hz]."""
+        return 1.0 / self.config.control_dt
+
+    @property
+    def invalid_worlds(self) -> int:
+        """Times a world has been invalid since this environment was made."""
+        return self._invalid_worlds
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start new episodes in all worlds, or in those of `options["reset_mask"]`.
+
+        Args:
+            seed: One seed for all worlds (their numbers tell them apart) or one for each; begins
+                at episode 0. None goes on to the next episode of the same seed.
+            options: See the class.
+
+        Returns:
+            Observations, shape (N, size), and info.
+        """
+        options = dict(options or {})
+        for name in options:
+            if name not in _RESET_OPTIONS:
+                raise unknown("reset option", name, _RESET_OPTIONS)
+        mask = np.ones(self.num_envs, dtype=bool)
+        if options.get("reset_mask") is not None:
+            mask = self._row(options["reset_mask"], "reset_mask", np.bool_).astype(bool)
+            if not self._started and not mask.all():
+                raise ConfigError("the first reset must be of all worlds; leave out reset_mask")
+        if seed is None and not self._started:
+            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+        self._write_keys(mask, seed, options)
+        self._write_overrides(mask, options.get("parameters") or {})
+        self._worlds.write("reset_mask", mask)
+        self._worlds.reset()
+        self._started = True
+        return self._output(self._worlds.read("observation")), {}
+
+    def _row(self, values: Any, name: str, dtype: Any) -> np.ndarray:
+        if hasattr(values, "cpu"):
+            values = values.cpu().numpy()
+        row = np.asarray(values)
+        if row.shape != (self.num_envs,):
+            raise ConfigError(f"{name}: shape ({self.num_envs},) expected, got {row.shape}")
+        if dtype is np.bool_ and row.dtype != np.bool_:
+            raise ConfigError(f"{name}: bool expected, got {row.dtype}")
+        return row
+
+    def _write_keys(
+        self, mask: np.ndarray, seed: int | Sequence[int] | None, options: Mapping[str, Any]
+    ) -> None:
+        worlds = self._worlds
+        episode = worlds.read("episode").copy()
+        world_id = worlds.read("world_id").copy()
+        first_step = np.zeros(self.num_envs, dtype=np.int32)
+        if seed is None:
+            episode[mask] += 1
+        else:
+            seeds = np.asarray(seed)
+            if seeds.ndim == 0:
+                self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(int(seed))  # type: ignore[arg-type]
+                seeds = np.full(self.num_envs, int(seed), dtype=np.uint64)
+            elif seeds.shape != (self.num_envs,):
+                raise ConfigError(f"{self.num_envs} seeds expected, got {seeds.shape}")
+            current = worlds.read("seed").copy()
+            current[mask] = seeds.astype(np.uint64)[mask]
+            worlds.write("seed", current)
+            world_id[mask] = np.arange(self.num_envs)[mask]
+            episode[mask] = 0
+            if self._phase_spread > 0.0:
+                share = np.array(
+                    [
+                        host_uniform(int(current[w]), w, 0, STREAM_PHASE, 0)
+                        for w in range(self.num_envs)
+                    ]
+                ).reshape(self.num_envs)
+                steps = self._phase_spread * self.task.max_episode_steps
+                first_step[:] = np.minimum(
+                    np.floor(share * steps), self.task.max_episode_steps - 1
+                )
+        if options.get("world_ids") is not None:
+            world_id[mask] = self._row(options["world_ids"], "world_ids", np.int32)[mask]
+        if options.get("episodes") is not None:
+            episode[mask] = self._row(options["episodes"], "episodes", np.int32)[mask]
+        worlds.write("episode", episode)
+        worlds.write("world_id", world_id)
+        worlds.write("first_step", first_step)
+
+    def _write_overrides(self, mask: np.ndarray, parameters: Mapping[str, Any]) -> None:
+        names = [name for name, _ in self.task.randomizations]
+        override = self._worlds.read("parameter_override").copy()
+        override[mask] = np.nan
+        for name, values in parameters.items():
+            if name not in names:
+                raise unknown("randomisation", name, names)
+            values = np.broadcast_to(np.asarray(values, dtype=np.float32), (self.num_envs,))
+            override[mask, names.index(name)] = values[mask]
+        self._worlds.write("parameter_override", override)
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One control step of every world.
+
+        Args:
+            actions: Floating-point, shape (N, action size); clipped to the action space. A
+                non-finite action is an error here; on torch data it makes its world invalid,
+                since finding it would stop the device.
+
+        Returns:
+            Observations (N, size) float32, rewards (N,) float32, terminated (N,) bool,
+            truncated (N,) bool, info.
+
+        Raises:
+            BadActionError: Wrong shape or dtype, or a non-finite number.
+        """
+        if not self._started:
+            raise gymnasium.error.ResetNeeded("call reset() before step()")
+        if self._device.is_cpu:
+            self._worlds.write("action", self._host_action(actions))
+            self._worlds.step()
+        else:
+            self._step_cuda(actions)
+        return self._result()
+
+    def _host_action(self, actions: Any) -> np.ndarray:
+        is_tensor = hasattr(actions, "detach")
+        values = actions.detach().cpu().numpy() if is_tensor else np.asarray(actions)
+        shape = self.action_space.shape
+        if values.shape != shape:
+            raise BadActionError(
+                f"actions of shape {shape} (worlds, action size) expected, got {values.shape}"
+            )
+        if not np.issubdtype(values.dtype, np.floating):
+            raise BadActionError(f"floating-point actions expected, got {values.dtype}")
+        if self.array_type == "numpy" and not np.isfinite(values).all():
+            world = int(np.argwhere(~np.isfinite(values))[0, 0])
+            raise BadActionError(f"the action of world {world} is not finite: {values[world]}")
+        return values
+
+    def _step_cuda(self, actions: Any) -> None:
+        if self.array_type == "numpy":
+            self._worlds.write("action", self._host_action(actions).astype(np.float32))
+            self._worlds.step()
+            return
+        import torch
+
+        if tuple(actions.shape) != self.action_space.shape or actions.dtype != torch.float32:
+            raise BadActionError(
+                f"float32 actions of shape {self.action_space.shape} expected, "
+                f"got {actions.dtype} {tuple(actions.shape)}"
+            )
+        if str(actions.device) != self.device:
+            raise BadActionError(f"actions on {self.device} expected, got {actions.device}")
+        # On torch's own stream, the step is ordered with what the policy computes.
+        stream = wp.stream_from_torch(torch.cuda.current_stream(actions.device))
+        with wp.ScopedStream(stream):
+            source = wp.from_torch(actions.detach().contiguous())
+            wp.copy(self._worlds.exchange["action"], source)  # type: ignore[union-attr]
+            self._worlds.step()
+
+    def _output(self, values: np.ndarray) -> Any:
+        if self.array_type == "numpy":
+            return values.copy()
+        import torch
+
+        return torch.from_numpy(values.copy()).to(self.device)
+
+    def _read_all(self, names: Sequence[str]) -> dict[str, Any]:
+        if self._device.is_cpu or self.array_type == "numpy":
+            return {name: self._output(self._worlds.read(name)) for name in names}
+        import torch
+
+        stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
+        exchange = self._worlds.exchange  # type: ignore[union-attr]
+        with wp.ScopedStream(stream):
+            return {name: wp.to_torch(exchange[name]).clone() for name in names}
+
+    def _result(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        data = self._read_all(
+            (
+                "observation", "reward", "terminated", "truncated", "final_observation",
+                "invalid_reason", "statistics", "statistics_mask",
+            )
+        )  # fmt: skip
+        invalid = data["invalid_reason"] != 0
+        if self.array_type == "numpy" or self._device.is_cpu:
+            self._invalid_worlds += int(invalid.sum())
+        columns = data["statistics"].T
+        info = {
+            "final_obs": data["final_observation"],
+            "_final_obs": data["terminated"] | data["truncated"],
+            "episode_statistics": {
+                name: columns[i] for i, (name, _) in enumerate(self.statistics)
+            },
+            "_episode_statistics": data["statistics_mask"],
+            "invalid": invalid,
+            "invalid_reason": data["invalid_reason"],
+        }
+        return data["observation"], data["reward"], data["terminated"], data["truncated"], info
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Everything that determines the future of all worlds, as numpy arrays (N, ...)."""
+        if not self._started:
+            raise gymnasium.error.ResetNeeded("call reset() before state_dict()")
+        return self._worlds.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> Any:
+        """Restore `state_dict`, whatever the number of workers; returns the observations."""
+        rows = {name: np.asarray(value).shape[:1] for name, value in state.items()}
+        odd = [name for name, shape in rows.items() if shape != (self.num_envs,)]
+        if odd:
+            raise StateError(
+                f"saved state {odd[0]} has {rows[odd[0]]} rows; this environment has "
+                f"{self.num_envs} worlds"
+            )
+        self._worlds.load_state_dict(state)
+        self._started = True
+        return self._output(self._worlds.read("observation"))
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """One frame (height, width, 3) uint8 for each world of `render_worlds`."""
+        if self.render_mode is None:
+            raise RenderError("make the environment with render_mode='rgb_array' to render it")
+        if self._renderer is None:
+            self._renderer = Renderer(
+                self.scene(), len(self.render_worlds), self._render_size, self._device
+            )
+        return self._renderer.render(self._worlds.scene_pose(self.render_worlds))
+
+    def scene(self) -> Any:
+        """The `mujoco.MjModel` that shows a world of this task."""
+        return self.task.scene()
+
+    def scene_pose(self, worlds: Sequence[int]) -> list[Any]:
+        """Poses of the given worlds in that scene."""
+        return self._worlds.scene_pose(worlds)
+
+    def bare_physics(self, repeats: int) -> float:
+        """Seconds that the physics of `repeats` control steps takes alone, without the rest of a
+        step; the same model, worlds and workers. It moves the worlds: reset afterwards."""
+        seconds = self._worlds.bare_physics(repeats)
+        self._started = False
+        return seconds
+
+    def contacts_per_world(self) -> float | None:
+        """Mean contacts of a world in the last physics step; None for worlds without contacts."""
+        return self._worlds.contacts_per_world()
+
+    def bytes_per_world(self) -> int:
+        """Size of the saved state of one world [byte]."""
+        state = self._worlds.state_dict()
+        return sum(value.nbytes for value in state.values()) // self.num_envs
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the workers and free the renderer."""
+        del kwargs
+        self._renderer = None
+        self._worlds.close()
+        self._started = False
+
+    def __del__(self) -> None:
+        if not self.closed and hasattr(self, "_worlds"):
+            self.close()
+
+
+def with_max_episode_steps(config: TaskConfig, max_episode_steps: int | None) -> TaskConfig:
+    """The config with the episode length that Gymnasium's `max_episode_steps` asks for."""
+    if max_episode_steps is None:
+        return config
+    if max_episode_steps < 1:
+        raise ConfigError(f"max_episode_steps must be at least 1, got {max_episode_steps}")
+    return dataclasses.replace(config, episode_seconds=max_episode_steps * config.control_dt)

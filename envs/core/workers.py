@@ -1,0 +1,400 @@
+"""Where the worlds of a vector environment live: in this process, or split over worker processes.
+
+Warp runs a CPU kernel on one thread, so on the CPU the other cores are reached by processes. Each
+worker owns a contiguous slice of the worlds, records its own graph, and reads and writes its rows
+of arrays in shared memory. World numbers are global, so the number of workers changes no bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from proveout.envs.core import wire
+from proveout.envs.core.errors import ProveoutError, WorkerError
+from proveout.envs.core.exchange import SharedExchange, device_exchange
+from proveout.envs.core.graph import compile_notice
+from proveout.envs.core.simulation import Simulation
+from proveout.envs.core.task import Task
+from proveout.envs.core.worlds import ScenePose
+
+STARTUP_TIMEOUT = 600.0  # s; a cold compile on a slow machine takes minutes
+STEP_TIMEOUT = 10.0  # s; the least time before a silent worker counts as hung
+STEP_TIMEOUT_FACTOR = 50.0  # times the slowest step so far
+
+
+def default_workers(num_worlds: int, device: wp.Device) -> int:
+    """All cores this process may use, at most one a world; one on CUDA and without POSIX."""
+    if not device.is_cpu or os.name != "posix" or wire.is_worker():
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, num_worlds))
+
+
+class LocalWorlds:
+    """All worlds in this process, on any device."""
+
+    workers = 1
+
+    def __init__(self, task: Task, num_worlds: int, device: wp.Device) -> None:
+        self.device = device
+        self.exchange = device_exchange(task, num_worlds, device)
+        with compile_notice(task.id or type(task).__name__):
+            self.simulation = Simulation(task, self.exchange, device)
+        self.compile_seconds = self.simulation.compile_seconds
+        # On the CPU these are views on the device arrays themselves.
+        self._host = {name: array.numpy() for name, array in self.exchange.items()}
+
+    def read(self, name: str) -> np.ndarray:
+        """An exchange array on the host: on the CPU a view that the next step overwrites."""
+        return self._host[name] if self.device.is_cpu else self.exchange[name].numpy()
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write a whole exchange array from the host."""
+        if self.device.is_cpu:
+            self._host[name][...] = values
+        else:
+            self.exchange[name].assign(values)
+
+    def step(self) -> None:
+        """One control step."""
+        self.simulation.step()
+
+    def reset(self) -> None:
+        """Reset the worlds in the exchange's mask."""
+        self.simulation.reset()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """See `Simulation.state_dict`."""
+        return self.simulation.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """See `Simulation.load_state_dict`."""
+        self.simulation.load_state_dict(state)
+
+    def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
+        """Poses for a renderer."""
+        return self.simulation.scene_pose(worlds)
+
+    def bare_physics(self, repeats: int) -> float:
+        """Seconds of bare physics for `repeats` control steps."""
+        return self.simulation.bare_physics(repeats)
+
+    def contacts_per_world(self) -> float | None:
+        """Mean contacts of a world in the last physics step."""
+        return self.simulation.worlds.contacts_per_world()
+
+    def close(self) -> None:
+        """Nothing outlives this object."""
+
+
+class WorkerWorlds:
+    """The worlds split over K processes on the CPU.
+
+    Args:
+        task: The task; its class and config are sent to the workers.
+        num_worlds: Worlds in total.
+        workers: Processes.
+
+    Raises:
+        WorkerError: A worker died, hung or could not build its worlds; its number is named.
+    """
+
+    def __init__(self, task: Task, num_worlds: int, workers: int) -> None:
+        if wire.is_worker():
+            raise WorkerError(
+                "a worker process tried to make workers of its own: put the code that makes "
+                'environments under `if __name__ == "__main__":`'
+            )
+        self.device = wp.get_device("cpu")
+        self.workers = workers
+        self._slices = [
+            (k * num_worlds // workers, (k + 1) * num_worlds // workers) for k in range(workers)
+        ]
+        self._shared = SharedExchange(task, num_worlds)
+        self._host = self._shared.arrays()
+        self._links: list[_Link] = []
+        self._slowest = 0.0
+        self._closed = False
+        stamp = _ready_stamp(task)
+        try:
+            with compile_notice(task.id or type(task).__name__):
+                waiting = list(range(workers))
+                if stamp is not None and not stamp.exists():
+                    # On a cold cache one worker compiles and the others find its kernels.
+                    self._start(task, num_worlds, [waiting.pop(0)])
+                self._start(task, num_worlds, waiting)
+        except BaseException:
+            self.close()
+            raise
+        if stamp is not None:
+            with contextlib.suppress(OSError):
+                stamp.touch()
+        self.compile_seconds = max(link.compile_seconds for link in self._links)
+
+    def _start(self, task: Task, num_worlds: int, numbers: Sequence[int]) -> None:
+        started = []
+        for k in numbers:
+            first, end = self._slices[k]
+            link = _Link(k, self._shared.fd)
+            self._links.append(link)
+            started.append(link)
+            link.call(
+                "build",
+                **wire.task_reference(task),
+                num_worlds=num_worlds,
+                first=first,
+                count=end - first,
+            )
+        for link, reply in zip(started, self._collect(started, STARTUP_TIMEOUT), strict=True):
+            link.compile_seconds = float(reply)
+
+    def read(self, name: str) -> np.ndarray:
+        """A view on the shared array of all worlds; the next step overwrites it."""
+        return self._host[name]
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write a whole exchange array."""
+        self._host[name][...] = values
+
+    def step(self) -> None:
+        """One control step of every worker, side by side."""
+        self._all("step")
+
+    def reset(self) -> None:
+        """Reset the worlds in the exchange's mask."""
+        self._all("reset")
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The state of all worlds, put together."""
+        parts = self._all("state_dict")
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Give every worker its rows."""
+        for link, (first, end) in zip(self._links, self._slices, strict=True):
+            link.call("load_state_dict", state={k: v[first:end] for k, v in state.items()})
+        self._collect(self._links, self._timeout())
+
+    def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
+        """Poses for a renderer, in the order asked for."""
+        wanted: dict[int, list[int]] = {}
+        for world in worlds:
+            owner = next(k for k, (a, b) in enumerate(self._slices) if a <= world < b)
+            wanted.setdefault(owner, []).append(world)
+        found: dict[int, ScenePose] = {}
+        for owner, numbers in wanted.items():
+            first = self._slices[owner][0]
+            self._links[owner].call("scene_pose", worlds=[n - first for n in numbers])
+        for owner, numbers in wanted.items():
+            (poses,) = self._collect([self._links[owner]], self._timeout())
+            found.update(zip(numbers, poses, strict=True))
+        return [found[world] for world in worlds]
+
+    def bare_physics(self, repeats: int) -> float:
+        """Seconds of bare physics of the slowest worker, all running freely side by side."""
+        return max(self._all("bare_physics", timeout=STARTUP_TIMEOUT, repeats=repeats))
+
+    def contacts_per_world(self) -> float | None:
+        """Mean contacts of a world in the last physics step."""
+        parts = self._all("contacts_per_world")
+        if parts[0] is None:
+            return None
+        counts = [end - first for first, end in self._slices]
+        return float(np.average(parts, weights=counts))
+
+    def close(self) -> None:
+        """End the workers; those that do not end by themselves within 2 s are killed."""
+        if self._closed:
+            return
+        self._closed = True
+        for link in self._links:
+            link.hang_up()
+        for link in self._links:
+            link.wait(2.0)
+        self._host = {}
+        self._shared.close()
+
+    def _timeout(self) -> float:
+        return max(STEP_TIMEOUT, STEP_TIMEOUT_FACTOR * self._slowest)
+
+    def _all(self, name: str, timeout: float | None = None, **arguments: Any) -> list[Any]:
+        if self._closed:
+            raise WorkerError("the environment is closed (or a worker was lost); make a new one")
+        started = time.perf_counter()
+        try:
+            for link in self._links:
+                link.call(name, **arguments)
+            replies = self._collect(self._links, timeout or self._timeout())
+        except WorkerError:
+            self.close()
+            raise
+        self._slowest = max(self._slowest, time.perf_counter() - started)
+        return replies
+
+    def _collect(self, links: Sequence[_Link], timeout: float) -> list[Any]:
+        """One reply of each; an interrupt is held back until all are in, to stay in step."""
+        interrupted: BaseException | None = None
+        replies = []
+        deadline = time.monotonic() + timeout
+        failure: ProveoutError | None = None
+        for link in links:
+            while True:
+                try:
+                    replies.append(link.reply(deadline, timeout))
+                    break
+                except KeyboardInterrupt as error:
+                    interrupted = error
+                except WorkerError:
+                    self.close()
+                    raise
+                except ProveoutError as error:
+                    failure = error
+                    break
+        if interrupted is not None:
+            raise interrupted
+        if failure is not None:
+            raise failure
+        return replies
+
+
+class _Link:
+    """One worker process and the pipes to it."""
+
+    def __init__(self, number: int, shared_fd: int) -> None:
+        self.number = number
+        self.compile_seconds = 0.0
+        calls_out, self._calls = os.pipe()
+        self._replies, replies_in = os.pipe()
+        # The worker ends when this pipe's other end closes, however this process ended.
+        lifeline, self._lifeline = os.pipe()
+        passed = (shared_fd, calls_out, replies_in, lifeline)
+        environment = {**os.environ, wire.WORKER_VARIABLE: str(number)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "proveout.envs.core.worker", *map(str, passed)],
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            # Whatever a library prints must not end up in the parent's (perhaps JSON) output.
+            stdout=sys.__stderr__.fileno() if sys.__stderr__ else subprocess.DEVNULL,
+            env=environment,
+        )
+        for fd in passed[1:]:
+            os.close(fd)
+        self._poll = select.poll()
+        self._poll.register(self._replies, select.POLLIN | select.POLLHUP)
+        self._open = True
+
+    def call(self, name: str, **arguments: Any) -> None:
+        """Send a call without waiting for its reply."""
+        try:
+            wire.send(self._calls, (name, arguments))
+        except (BrokenPipeError, OSError) as error:
+            raise self._lost() from error
+
+    def reply(self, deadline: float, timeout: float) -> Any:
+        """Wait for the reply to the oldest call."""
+        while not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000.0):
+            if time.monotonic() >= deadline:
+                raise WorkerError(
+                    f"worker {self.number} (pid {self._process.pid}) has not answered for "
+                    f"{timeout:.0f} s and was given up; the environment is closed"
+                )
+        try:
+            kind, value = wire.receive(self._replies)
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
+        if kind == "error":
+            raise value
+        if kind == "crash":
+            raise WorkerError(f"worker {self.number} failed: {value}")
+        return value
+
+    def _lost(self) -> WorkerError:
+        try:
+            code: int | None = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            code = None
+        how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return WorkerError(
+            f"worker {self.number} (pid {self._process.pid}) died ({how}); "
+            "the environment is closed"
+        )
+
+    def hang_up(self) -> None:
+        """Close the pipes: the worker ends by itself."""
+        if self._open:
+            self._open = False
+            for fd in (self._calls, self._replies, self._lifeline):
+                os.close(fd)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the process, then kill it."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _ready_stamp(task: Task) -> Path | None:
+    """A file that exists once this task's kernels have been compiled on this machine."""
+    cache = wp.config.kernel_cache_dir
+    if not cache or not Path(cache).is_dir():
+        return None
+    digest = hashlib.sha256()
+    package = Path(__file__).resolve().parent.parent
+    reference = wire.task_reference(task)
+    sources = sorted(package.rglob("*.py"))
+    if reference["path"]:
+        sources.append(Path(reference["path"]))
+    for source in sources:
+        status = source.stat()
+        digest.update(f"{source} {status.st_size} {status.st_mtime_ns}\n".encode())
+    for name in ("warp-lang", "mujoco-warp"):
+        digest.update(importlib.metadata.version(name).encode())
+    digest.update(json.dumps(reference, sort_keys=True, default=str).encode())
+    return Path(cache) / f"proveout-{digest.hexdigest()[:24]}.ready"
+
+
+def make_worlds(
+    task: Task, num_worlds: int, device: wp.Device, workers: int | None
+) -> LocalWorlds | WorkerWorlds:
+    """The one place that chooses where worlds live.
+
+    Args:
+        task: The task.
+        num_worlds: Worlds.
+        device: CUDA, or the CPU.
+        workers: Processes on the CPU; None for `default_workers`.
+
+    Raises:
+        WorkerError: More workers than worlds, fewer than one, or workers on CUDA.
+    """
+    wanted = default_workers(num_worlds, device) if workers is None else workers
+    if wanted < 1:
+        raise WorkerError(f"workers must be at least 1, got {wanted}")
+    if wanted > num_worlds:
+        raise WorkerError(
+            f"{wanted} workers for {num_worlds} world{'s' if num_worlds != 1 else ''}: "
+            f"use at most {num_worlds}"
+        )
+    if wanted > 1 and not device.is_cpu:
+        raise WorkerError(f"workers are for the CPU; on {device.alias} use workers=1")
+    if wanted > 1 and os.name != "posix":
+        raise WorkerError("worker processes need a POSIX system; use workers=1")
+    if wanted == 1:
+        return LocalWorlds(task, num_worlds, device)
+    return WorkerWorlds(task, num_worlds, wanted)

@@ -1,0 +1,89 @@
+"""Intelligent Driver Model, and steering that keeps the lane.
+
+Source: M. Treiber, A. Hennecke, D. Helbing, "Congested traffic states in empirical observations and
+microscopic simulations", Physical Review E 62, 1805 (2000), equations 3 and 4.
+"""
+
+import warp as wp
+
+from proveout.envs.driving.vehicles.single_track import Vehicle
+
+wp.set_module_options({"enable_backward": False})
+
+# Below this gap [m] the model asks for full braking anyway; it keeps the quotient finite.
+_SMALLEST_GAP = wp.constant(0.1)
+# Largest angle to the lane that a correction aims at, as a sine.
+_LARGEST_APPROACH = wp.constant(0.2)
+# The lateral law is in path length; below this length [m] it would ask for tighter turns than a car has.
+_SHORTEST_PREVIEW = wp.constant(6.0)
+# First-order lag of the steering wheel behind the wanted angle [s].
+_STEERING_LAG = wp.constant(0.1)
+
+
+@wp.func
+def idm_acceleration(
+    velocity: float,
+    gap: float,
+    leader_velocity: float,
+    desired_speed: float,
+    time_headway: float,
+    minimum_gap: float,
+    max_acceleration: float,
+    comfortable_deceleration: float,
+) -> float:
+    """Acceleration [m/s^2]; a gap of infinity means no leader.
+
+    a (1 - (v / v0)^4 - (s* / gap)^2),  s* = s0 + max(0, v T + v (v - v_leader) / (2 sqrt(a b))).
+    The maximum keeps the interaction repulsive behind a much faster leader.
+    """
+    ratio = velocity / wp.max(desired_speed, 0.1)
+    free = ratio * ratio * ratio * ratio
+    interaction = float(0.0)
+    if gap < 1.0e6:
+        braking = velocity * (velocity - leader_velocity)
+        braking = braking / (2.0 * wp.sqrt(max_acceleration * comfortable_deceleration))
+        wanted = minimum_gap + wp.max(velocity * time_headway + braking, 0.0)
+        interaction = wanted / wp.max(gap, _SMALLEST_GAP)
+    return max_acceleration * (1.0 - free - interaction * interaction)
+
+
+@wp.func
+def limit_braking(
+    acceleration: float, velocity: float, max_deceleration: float, dt: float
+) -> float:
+    """Acceleration [m/s^2] bounded by `max_deceleration`, and stopping at a standstill within `dt`."""
+    bounded = wp.max(acceleration, -max_deceleration)
+    return wp.max(bounded, -wp.max(velocity, 0.0) / dt)
+
+
+@wp.func
+def lane_keeping_steering_velocity(
+    vehicle: Vehicle,
+    steering: float,
+    velocity: float,
+    d: float,
+    sin_error: float,
+    cos_error: float,
+    curvature: float,
+    preview_time: float,
+    dt: float,
+) -> float:
+    """Steering velocity [rad/s] that brings the rear axle back to the centre line.
+
+    With path length as the independent variable the lateral error obeys d'' = -d / l^2 - 2 d' / l
+    (critically damped, l = velocity * preview_time), fed forward with the curvature of the lane.
+
+    Args:
+        vehicle: parameters.
+        steering: angle [rad]. velocity: [m/s]. d: lateral offset [m], left positive.
+        sin_error: sine of heading minus lane heading. cos_error: its cosine.
+        curvature: of the lane at the vehicle [1/m].
+        preview_time: [s].
+        dt: time over which the input stays constant [s].
+    """
+    preview = wp.max(velocity * preview_time, _SHORTEST_PREVIEW)
+    approach = wp.clamp(0.5 * d / preview, -_LARGEST_APPROACH, _LARGEST_APPROACH)
+    forward = curvature * cos_error / wp.max(1.0 - curvature * d, 0.1)
+    wanted_curvature = forward - 2.0 / preview * (approach + sin_error)
+    wanted = wp.atan(vehicle.wheelbase * wanted_curvature)
+    return (wanted - steering) / wp.max(_STEERING_LAG, dt)

@@ -1,0 +1,120 @@
+"""Neighbours of an agent as a set of rows in its own frame.
+
+A row is (present, x, y, vx, vy, cos heading, sin heading): the other body's centre, velocity and
+heading relative to the agent's body, in its frame (x ahead, y left). Rows come nearest first, by
+distance of the centres and then by index; rows without a neighbour are zero.
+"""
+
+import warp as wp
+
+from proveout.envs.driving.agents import AgentArrays
+
+wp.set_module_options({"enable_backward": False})
+
+NEIGHBOUR_FEATURES = wp.constant(7)
+"""Columns of a neighbour's row."""
+
+
+@wp.func
+def nearest(
+    agents: AgentArrays,
+    world: int,
+    agent: int,
+    count: int,
+    max_distance: float,
+    distance_scale: float,
+    speed_scale: float,
+    row: int,
+    start: int,
+    out: wp.array2d(dtype=float),
+):
+    """Write the `count` nearest neighbours to out[row, start : start + 7 * count].
+
+    Args:
+        agents: their state and derived values.
+        world: index. agent: index of the one that looks.
+        count: number of rows K.
+        max_distance: neighbours further away than this [m] are not seen.
+        distance_scale: x and y are multiplied by it. speed_scale: vx and vy are.
+        row: of `out`. start: first column of `out`.
+        out: observations.
+    """
+    x = agents.centre_x[world, agent]
+    y = agents.centre_y[world, agent]
+    c = agents.cos_heading[world, agent]
+    s = agents.sin_heading[world, agent]
+    v = agents.velocity[world, agent]
+    limit = max_distance * max_distance
+    # Selection by repeated minimum above the last (distance, index): no storage, stable order.
+    last_distance = float(-1.0)
+    last_index = int(-1)
+    for k in range(count):
+        best = int(-1)
+        best_distance = float(limit)
+        for other in range(agents.active.shape[1]):
+            dx = agents.centre_x[world, other] - x
+            dy = agents.centre_y[world, other] - y
+            distance = dx * dx + dy * dy
+            after = distance > last_distance or (
+                distance == last_distance and other > last_index
+            )
+            closer = distance < best_distance or (distance == best_distance and best < 0)
+            if after and closer and other != agent and agents.active[world, other]:
+                best = other
+                best_distance = distance
+        column = start + NEIGHBOUR_FEATURES * k
+        if best < 0:
+            for feature in range(NEIGHBOUR_FEATURES):
+                out[row, column + feature] = 0.0
+            # Nothing further away either: later rows stay empty too.
+            last_distance = limit
+            last_index = agents.active.shape[1]
+        else:
+            dx = agents.centre_x[world, best] - x
+            dy = agents.centre_y[world, best] - y
+            co = agents.cos_heading[world, best]
+            so = agents.sin_heading[world, best]
+            cos_between = c * co + s * so
+            sin_between = c * so - s * co
+            vo = agents.velocity[world, best]
+            out[row, column] = 1.0
+            out[row, column + 1] = distance_scale * (dx * c + dy * s)
+            out[row, column + 2] = distance_scale * (dy * c - dx * s)
+            out[row, column + 3] = speed_scale * (vo * cos_between - v)
+            out[row, column + 4] = speed_scale * (vo * sin_between)
+            out[row, column + 5] = cos_between
+            out[row, column + 6] = sin_between
+            last_distance = best_distance
+            last_index = best
+
+
+@wp.kernel
+def _observe_nearest(
+    # In:
+    agents: AgentArrays,
+    agent: int,
+    count: int,
+    max_distance: float,
+    # Out:
+    rows_out: wp.array2d(dtype=float),
+):
+    worldid = wp.tid()
+    nearest(
+        agents, worldid, agent, count, max_distance, 1.0, 1.0, worldid, 0, rows_out
+    )
+
+
+def observe_nearest(
+    agents: AgentArrays, agent: int, count: int, max_distance: float, rows: wp.array
+) -> None:
+    """Neighbours of one agent of each world, in SI units.
+
+    rows: (num_worlds, 7 * count), written. The rest as in `nearest`.
+    """
+    wp.launch(
+        _observe_nearest,
+        dim=rows.shape[0],
+        inputs=[agents, agent, count, max_distance],
+        outputs=[rows],
+        device=rows.device,
+    )

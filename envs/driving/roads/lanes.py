@@ -1,0 +1,224 @@
+"""Lanes on the device: poses along a lane, and projection of a point onto it.
+
+Lanes are extended as straight lines before their start and past their end, so every finite `s` has a
+pose. A non-finite `s` reads as 0 and a lane index out of range is clamped: no value of the state can
+index outside the arrays.
+"""
+
+import numpy as np
+import warp as wp
+
+from proveout.assets.road import RoadNetwork
+
+wp.set_module_options({"enable_backward": False})
+
+# Bound on s / step, so that its conversion to an integer is always defined.
+_LARGEST_INDEX = wp.constant(1.0e6)
+# Correction of s [m] that ends the projection: d is then exact to 1e-8 m times the curvature.
+_CONVERGED = wp.constant(1.0e-4)
+_TWO_PI = wp.constant(2.0 * np.pi)
+
+
+@wp.struct
+class LaneArrays:
+    """`RoadNetwork` on a device, shared by all worlds. Units and frames as there."""
+
+    # (total_points,): x, y, heading, curvature
+    pose: wp.array(dtype=wp.vec4)
+    # (total_points,): cos(heading), sin(heading), station, offset
+    frame: wp.array(dtype=wp.vec4)
+    # (total_points,): width, left_edge, right_edge
+    section: wp.array(dtype=wp.vec3)
+    # (num_lanes,):
+    first_point: wp.array(dtype=int)
+    num_points: wp.array(dtype=int)
+    step: wp.array(dtype=float)
+    length: wp.array(dtype=float)
+    speed_limit: wp.array(dtype=float)
+    left: wp.array(dtype=int)
+    right: wp.array(dtype=int)
+    successor: wp.array(dtype=int)
+    predecessor: wp.array(dtype=int)
+    road: wp.array(dtype=int)
+    # length of the reference line of the lane's road, and the road of its successor (-1 none)
+    road_length: wp.array(dtype=float)
+    next_road: wp.array(dtype=int)
+    num_lanes: int
+
+
+def lane_arrays(network: RoadNetwork, device: str) -> LaneArrays:
+    """Copy a network to `device`."""
+    road = LaneArrays()
+    n = network
+
+    def points(dtype: type, *columns: np.ndarray) -> wp.array:
+        return wp.array(np.stack(columns, 1).astype(np.float32), dtype=dtype, device=device)
+
+    def lanes(values: np.ndarray, dtype: type) -> wp.array:
+        return wp.array(values, dtype=dtype, device=device)
+
+    road.pose = points(wp.vec4, n.x, n.y, n.heading, n.curvature)
+    road.frame = points(wp.vec4, np.cos(n.heading), np.sin(n.heading), n.station, n.offset)
+    road.section = points(wp.vec3, n.width, n.left_edge, n.right_edge)
+    for name in ("first_point", "num_points", "left", "right", "successor", "predecessor", "road"):
+        setattr(road, name, lanes(getattr(n, name), int))
+    for name in ("step", "length", "speed_limit", "road_length"):
+        setattr(road, name, lanes(getattr(n, name).astype(np.float32), float))
+    next_road = np.where(n.successor >= 0, n.road[n.successor], -1)
+    road.next_road = lanes(next_road.astype(np.int32), int)
+    road.num_lanes = n.num_lanes
+    return road
+
+
+@wp.func
+def wrap(angle: float) -> float:
+    """Angle in [-pi, pi]."""
+    return angle - _TWO_PI * wp.round(angle / _TWO_PI)
+
+
+@wp.func
+def valid_lane(road: LaneArrays, lane: int) -> int:
+    """Nearest lane index that exists."""
+    return wp.clamp(lane, 0, road.num_lanes - 1)
+
+
+@wp.func
+def bracket(road: LaneArrays, lane: int, s: float):
+    """Index of the point before `s`, and the fraction of the step past it.
+
+    The fraction lies outside [0, 1] only where `s` is outside the lane.
+    """
+    position = s / road.step[lane]
+    if not wp.isfinite(position):
+        position = float(0.0)
+    position = wp.clamp(position, -_LARGEST_INDEX, _LARGEST_INDEX)
+    index = wp.clamp(int(wp.floor(position)), 0, road.num_points[lane] - 2)
+    return road.first_point[lane] + index, position - float(index)
+
+
+@wp.func
+def lane_pose(road: LaneArrays, lane: int, s: float):
+    """x [m], y [m], heading [rad] and curvature [1/m] of a lane's centre line at `s`."""
+    index, fraction = bracket(road, valid_lane(road, lane), s)
+    a = road.pose[index]
+    b = road.pose[index + 1]
+    inside = wp.clamp(fraction, 0.0, 1.0)
+    heading = a[2] + inside * (b[2] - a[2])
+    curvature = a[3] + inside * (b[3] - a[3])
+    return (
+        a[0] + fraction * (b[0] - a[0]),
+        a[1] + fraction * (b[1] - a[1]),
+        heading,
+        curvature,
+    )
+
+
+@wp.func
+def lane_point(road: LaneArrays, lane: int, s: float, d: float):
+    """x [m], y [m] and heading [rad] of the point `d` to the left of the centre line at `s`."""
+    x, y, heading, _curvature = lane_pose(road, lane, s)
+    return x - d * wp.sin(heading), y + d * wp.cos(heading), heading
+
+
+@wp.func
+def lane_section(road: LaneArrays, lane: int, s: float):
+    """Width, left_edge and right_edge [m] at `s`; see `RoadNetwork`."""
+    index, fraction = bracket(road, valid_lane(road, lane), s)
+    inside = wp.clamp(fraction, 0.0, 1.0)
+    return road.section[index] + inside * (road.section[index + 1] - road.section[index])
+
+
+@wp.func
+def lane_width(road: LaneArrays, lane: int, s: float) -> float:
+    """Width of the lane [m] at `s`."""
+    section = lane_section(road, lane, s)
+    return section[0]
+
+
+@wp.func
+def lane_station(road: LaneArrays, lane: int, s: float):
+    """Station [m], offset [m] on the road's reference line, and stretch = ds / dstation at `s`."""
+    clamped = valid_lane(road, lane)
+    index, fraction = bracket(road, clamped, s)
+    a = road.frame[index]
+    b = road.frame[index + 1]
+    inside = wp.clamp(fraction, 0.0, 1.0)
+    step_station = b[2] - a[2]
+    station = a[2] + fraction * step_station
+    offset = a[3] + inside * (b[3] - a[3])
+    return station, offset, road.step[clamped] / wp.max(step_station, 1.0e-3)
+
+
+@wp.func
+def project_on(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, iterations: int):
+    """Arc length `s` and lateral offset `d` (left positive) [m] of a point, on one lane only.
+
+    Newton on (point - centre line) . tangent = 0, whose slope is 1 - curvature * d.
+    """
+    s = float(s_guess)
+    d = float(0.0)
+    for _ in range(iterations):
+        index, fraction = bracket(road, lane, s)
+        a = road.pose[index]
+        b = road.pose[index + 1]
+        ta = road.frame[index]
+        tb = road.frame[index + 1]
+        inside = wp.clamp(fraction, 0.0, 1.0)
+        # Interpolated tangents are not renormalised: their length is 1 - O((step * curvature)^2).
+        c = ta[0] + inside * (tb[0] - ta[0])
+        n = ta[1] + inside * (tb[1] - ta[1])
+        dx = x - (a[0] + fraction * (b[0] - a[0]))
+        dy = y - (a[1] + fraction * (b[1] - a[1]))
+        curvature = float(0.0)
+        if fraction == inside:
+            curvature = a[3] + inside * (b[3] - a[3])
+        d = dy * c - dx * n
+        correction = (dx * c + dy * n) / wp.max(1.0 - curvature * d, 0.1)
+        s += correction
+        if wp.abs(correction) < _CONVERGED:
+            break
+    return s, d
+
+
+@wp.func
+def project(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, iterations: int):
+    """Lane, arc length `s` [m] and lateral offset `d` [m] (left positive) of a point.
+
+    Past the end (before the start) of the lane, its successor (predecessor) takes over, if any.
+
+    Args:
+        road: the lanes.
+        lane: lane to start from.
+        s_guess: arc length near the answer [m]; 2 iterations do from 3 m, 6 from tens of metres.
+        x: [m]. y: [m].
+        iterations: Newton steps.
+    """
+    on = valid_lane(road, lane)
+    s, d = project_on(road, on, s_guess, x, y, iterations)
+    if s > road.length[on] and road.successor[on] >= 0:
+        s -= road.length[on]
+        on = road.successor[on]
+        s, d = project_on(road, on, s, x, y, iterations)
+    elif s < 0.0 and road.predecessor[on] >= 0:
+        on = road.predecessor[on]
+        s, d = project_on(road, on, s + road.length[on], x, y, iterations)
+    return on, s, d
+
+
+@wp.func
+def follow_lane_border(
+    road: LaneArrays, lane: int, s: float, d: float, x: float, y: float, iterations: int
+):
+    """Lane, `s` and `d` after moving to the neighbour lane where `d` is beyond the lane's border."""
+    section = lane_section(road, lane, s)
+    target = int(-1)
+    if d > 0.5 * section[0]:
+        target = road.left[lane]
+    elif d < -0.5 * section[0]:
+        target = road.right[lane]
+    if target < 0:
+        return lane, s, d
+    # Lanes of one road begin and end together, so lengths give a guess; Newton does the rest.
+    guess = s * road.length[target] / road.length[lane]
+    s_new, d_new = project_on(road, target, guess, x, y, iterations)
+    return target, s_new, d_new

@@ -1,0 +1,295 @@
+"""Who drives ahead and behind, in the own lane and in the lanes left and right of it.
+
+The rule. Agent j counts in a lane when its body, shrunk by `LANE_MARGIN`, overlaps that lane
+laterally, or when it is projected on that lane. So a car that cuts in is seen as soon as its side
+is `LANE_MARGIN` over the marking, and a car that straddles a marking counts in both lanes. Ahead and
+behind are decided by the rear axles' arc length; the gap is from bumper to bumper along agent i's
+lane and is negative where the two stand side by side. Lanes of the road of agent i's lane, and one
+road further or back through successor and predecessor, are looked at.
+"""
+
+import warp as wp
+
+from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.metrics.time_to_collision import time_to_collision
+from proveout.envs.driving.roads.lanes import LaneArrays, lane_station, lane_width, valid_lane
+
+wp.set_module_options({"enable_backward": False})
+
+LANE_MARGIN = wp.constant(0.1)
+"""A body must reach this far over a marking [m] to count in the lane behind it."""
+
+OWN = wp.constant(0)
+LEFT = wp.constant(1)
+RIGHT = wp.constant(2)
+"""Last index of the tables: which lane of agent i."""
+
+_SAME_ROAD = wp.constant(0)
+_NEXT_ROAD = wp.constant(1)
+_PREVIOUS_ROAD = wp.constant(2)
+_UNRELATED = wp.constant(3)
+
+
+@wp.func
+def distance_along(
+    lane: int,
+    s: float,
+    station: float,
+    stretch: float,
+    own_road: int,
+    next_road: int,
+    length: float,
+    other_lane: int,
+    other_s: float,
+    other_station: float,
+    other_road: int,
+    other_next_road: int,
+    other_length: float,
+):
+    """Where the other is, and how far ahead [m] along `lane` (negative: behind).
+
+    Same lane: difference of arc lengths, exact. Otherwise the difference of stations times the
+    `stretch` of the lane (ds / dstation). On a ring the shorter way round counts. `length` is that
+    of the road's reference line.
+    """
+    ahead = other_station - station
+    if other_road == own_road:
+        if next_road == own_road:
+            ahead -= length * wp.round(ahead / length)
+        elif other_lane == lane:
+            return _SAME_ROAD, other_s - s
+        return _SAME_ROAD, ahead * stretch
+    if next_road == other_road:
+        return _NEXT_ROAD, (ahead + length) * stretch
+    if other_next_road == own_road:
+        return _PREVIOUS_ROAD, (ahead - other_length) * stretch
+    return _UNRELATED, 0.0
+
+
+@wp.func
+def overlaps_lane(
+    lane: int,
+    offset: float,
+    width: float,
+    other_lane: int,
+    other_lateral: float,
+    other_reach: float,
+) -> bool:
+    """Whether the other counts in `lane` (-1 for none) of the road it is on, see the rule above.
+
+    Args:
+        lane: lane asked about.
+        offset: of its centre line from the reference line [m]. width: of the lane [m].
+        other_lane: lane of the other.
+        other_lateral: distance of its body's centre from the reference line [m].
+        other_reach: half the lateral extent of its body [m].
+    """
+    return lane >= 0 and (
+        other_lane == lane
+        or wp.abs(other_lateral - offset) < 0.5 * width + other_reach - LANE_MARGIN
+    )
+
+
+@wp.func
+def lane_across(road: LaneArrays, where: int, lane: int):
+    """Lane that continues `lane` on the next or the previous road, its offset and width there."""
+    target = int(-1)
+    point = int(0)
+    if lane >= 0 and where == _NEXT_ROAD:
+        target = road.successor[lane]
+        if target >= 0:
+            point = road.first_point[target]
+    elif lane >= 0 and where == _PREVIOUS_ROAD:
+        target = road.predecessor[lane]
+        if target >= 0:
+            point = road.first_point[target] + road.num_points[target] - 1
+    frame = road.frame[point]
+    section = road.section[point]
+    return target, frame[3], section[0]
+
+
+@wp.func
+def is_ahead(distance: float, agent: int, other: int) -> bool:
+    """Whether the other leads; at equal distance the higher index does, so no pair is lost."""
+    return distance > 0.0 or (distance == 0.0 and other > agent)
+
+
+@wp.func
+def own_lane_leader(
+    road: LaneArrays,
+    agents: AgentArrays,
+    offset: float,
+    width: float,
+    body_length: float,
+    world: int,
+    agent: int,
+):
+    """Index of the nearest leader in the own lane (-1 none) and the gap [m] (infinite)."""
+    lane = agents.lane[world, agent]
+    s = agents.s[world, agent]
+    station = agents.station[world, agent]
+    stretch = agents.stretch[world, agent]
+    own_road = road.road[lane]
+    next_road = road.next_road[lane]
+    length = road.road_length[lane]
+    nearest = float(wp.inf)
+    leader = int(-1)
+    for other in range(agents.active.shape[1]):
+        if other != agent and agents.active[world, other]:
+            other_lane = agents.lane[world, other]
+            where, distance = distance_along(
+                lane,
+                s,
+                station,
+                stretch,
+                own_road,
+                next_road,
+                length,
+                other_lane,
+                agents.s[world, other],
+                agents.station[world, other],
+                road.road[other_lane],
+                road.next_road[other_lane],
+                road.road_length[other_lane],
+            )
+            if distance < nearest and is_ahead(distance, agent, other):
+                target = lane
+                centre = offset
+                across = width
+                if where != _SAME_ROAD:
+                    target, centre, across = lane_across(road, where, lane)
+                if overlaps_lane(
+                    target,
+                    centre,
+                    across,
+                    other_lane,
+                    agents.lateral[world, other],
+                    agents.reach[world, other],
+                ):
+                    nearest = distance
+                    leader = other
+    return leader, nearest - body_length
+
+
+@wp.kernel
+def _survey(
+    # In:
+    mask_in: wp.array(dtype=wp.bool),
+    road: LaneArrays,
+    agents: AgentArrays,
+    body_length: float,
+    # Out:
+    leader_out: wp.array3d(dtype=int),
+    leader_gap_out: wp.array3d(dtype=float),
+    follower_out: wp.array3d(dtype=int),
+    follower_gap_out: wp.array3d(dtype=float),
+    time_to_collision_out: wp.array2d(dtype=float),
+):
+    worldid, agentid = wp.tid()
+    if not mask_in[worldid]:
+        return
+    leaders = wp.vec3i(-1, -1, -1)
+    followers = wp.vec3i(-1, -1, -1)
+    leader_gaps = wp.vec3(wp.inf, wp.inf, wp.inf)
+    follower_gaps = wp.vec3(wp.inf, wp.inf, wp.inf)
+    own_lane = valid_lane(road, agents.lane[worldid, agentid])
+    own_s = agents.s[worldid, agentid]
+    own_station = agents.station[worldid, agentid]
+    own_stretch = agents.stretch[worldid, agentid]
+    own_road = road.road[own_lane]
+    next_road = road.next_road[own_lane]
+    length = road.road_length[own_lane]
+    _station, own_offset, _stretch = lane_station(road, own_lane, own_s)
+    own_width = lane_width(road, own_lane, own_s)
+    lanes = wp.vec3i(own_lane, road.left[own_lane], road.right[own_lane])
+    offsets = wp.vec3(own_offset, own_offset, own_offset)
+    widths = wp.vec3(own_width, own_width, own_width)
+    for side in range(1, 3):
+        lane = lanes[side]
+        if lane >= 0:
+            at = own_s * road.length[lane] / road.length[own_lane]
+            widths[side] = lane_width(road, lane, at)
+            step = 0.5 * (own_width + widths[side])
+            offsets[side] = own_offset + wp.where(side == LEFT, step, -step)
+    is_active = agents.active[worldid, agentid]
+    for other in range(agents.active.shape[1]):
+        if is_active and other != agentid and agents.active[worldid, other]:
+            other_lane = agents.lane[worldid, other]
+            where, distance = distance_along(
+                own_lane,
+                own_s,
+                own_station,
+                own_stretch,
+                own_road,
+                next_road,
+                length,
+                other_lane,
+                agents.s[worldid, other],
+                agents.station[worldid, other],
+                road.road[other_lane],
+                road.next_road[other_lane],
+                road.road_length[other_lane],
+            )
+            lateral = agents.lateral[worldid, other]
+            reach = agents.reach[worldid, other]
+            gap = wp.abs(distance) - body_length
+            ahead = is_ahead(distance, agentid, other)
+            for side in range(3):
+                known = wp.where(ahead, leader_gaps[side], follower_gaps[side])
+                if gap < known:
+                    target = lanes[side]
+                    centre = offsets[side]
+                    across = widths[side]
+                    if where != _SAME_ROAD:
+                        target, centre, across = lane_across(road, where, target)
+                    if overlaps_lane(target, centre, across, other_lane, lateral, reach):
+                        if ahead:
+                            leaders[side] = other
+                            leader_gaps[side] = gap
+                        else:
+                            followers[side] = other
+                            follower_gaps[side] = gap
+    for side in range(3):
+        leader_out[worldid, agentid, side] = leaders[side]
+        leader_gap_out[worldid, agentid, side] = leader_gaps[side]
+        follower_out[worldid, agentid, side] = followers[side]
+        follower_gap_out[worldid, agentid, side] = follower_gaps[side]
+    time = float(wp.inf)
+    if leaders[OWN] >= 0:
+        time = time_to_collision(
+            leader_gaps[OWN],
+            agents.velocity[worldid, agentid],
+            agents.velocity[worldid, leaders[OWN]],
+        )
+    time_to_collision_out[worldid, agentid] = time
+
+
+def survey(
+    mask: wp.array,
+    road: LaneArrays,
+    agents: AgentArrays,
+    body_length: float,
+    leader: wp.array,
+    leader_gap: wp.array,
+    follower: wp.array,
+    follower_gap: wp.array,
+    time_to_collision_table: wp.array,
+) -> None:
+    """Leaders and followers of every agent in its own, left and right lane.
+
+    Args:
+        mask: (num_worlds,) bool, worlds to write.
+        road: the lanes. agents: their state and derived values.
+        body_length: of every vehicle [m].
+        leader: (num_worlds, num_agents, 3) agent index, -1 for none; last axis OWN, LEFT, RIGHT.
+        leader_gap: likewise, bumper to bumper [m], infinite where there is none.
+        follower: likewise. follower_gap: likewise [m].
+        time_to_collision_table: (num_worlds, num_agents), with the leader in the own lane [s].
+    """
+    wp.launch(
+        _survey,
+        dim=leader.shape[:2],
+        inputs=[mask, road, agents, body_length],
+        outputs=[leader, leader_gap, follower, follower_gap, time_to_collision_table],
+        device=leader.device,
+    )

@@ -1,0 +1,115 @@
+"""Kinematic single-track vehicle, model KS of CommonRoad.
+
+Source: M. Althoff, G. Wuersching, "CommonRoad: Vehicle Models" (2020), section 5 (kinematic
+single-track model) and section 4 (input constraints); the reference point is the rear axle.
+"""
+
+from dataclasses import dataclass, fields
+
+import warp as wp
+
+wp.set_module_options({"enable_backward": False})
+
+State = wp.types.vector(length=5, dtype=float)
+"""x [m], y [m], steering angle [rad], velocity [m/s], heading [rad]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehicleParameters:
+    """A passenger car; the defaults are CommonRoad's vehicle 2 (BMW 320i).
+
+    Numbers: `vehiclemodels/parameters/parameters_vehicle2.yaml` of commonroad-vehicle-models 3.0.2.
+    CommonRoad places the geometric centre at the centre of gravity, so `rear_axle_to_centre` is its
+    distance `b` and `wheelbase` is `a + b`.
+    """
+
+    length: float = 4.508  # [m]
+    width: float = 1.61  # [m]
+    wheelbase: float = 1.1561957064 + 1.4227170936  # [m]
+    rear_axle_to_centre: float = 1.4227170936  # [m]
+    steering_min: float = -1.066  # [rad]
+    steering_max: float = 1.066  # [rad]
+    steering_velocity_min: float = -0.4  # [rad/s]
+    steering_velocity_max: float = 0.4  # [rad/s]
+    velocity_min: float = -13.9  # [m/s]
+    velocity_max: float = 50.8  # [m/s]
+    velocity_switch: float = 7.319  # [m/s] above it the engine's power limits the acceleration
+    acceleration_max: float = 11.5  # [m/s^2]
+
+
+@wp.struct
+class Vehicle:
+    """`VehicleParameters` for kernels, same names and units."""
+
+    length: float
+    width: float
+    wheelbase: float
+    rear_axle_to_centre: float
+    steering_min: float
+    steering_max: float
+    steering_velocity_min: float
+    steering_velocity_max: float
+    velocity_min: float
+    velocity_max: float
+    velocity_switch: float
+    acceleration_max: float
+
+
+def vehicle_struct(parameters: VehicleParameters) -> Vehicle:
+    """`parameters` as a kernel argument."""
+    vehicle = Vehicle()
+    for field in fields(parameters):
+        setattr(vehicle, field.name, getattr(parameters, field.name))
+    return vehicle
+
+
+@wp.func
+def constrain_steering_velocity(
+    vehicle: Vehicle, steering: float, steering_velocity: float
+) -> float:
+    """Steering velocity [rad/s] that the actuator gives; 0 against the stop."""
+    if (steering <= vehicle.steering_min and steering_velocity <= 0.0) or (
+        steering >= vehicle.steering_max and steering_velocity >= 0.0
+    ):
+        return 0.0
+    return wp.clamp(
+        steering_velocity, vehicle.steering_velocity_min, vehicle.steering_velocity_max
+    )
+
+
+@wp.func
+def constrain_acceleration(vehicle: Vehicle, velocity: float, acceleration: float) -> float:
+    """Acceleration [m/s^2] that engine and brakes give; power-limited above `velocity_switch`."""
+    if (velocity <= vehicle.velocity_min and acceleration <= 0.0) or (
+        velocity >= vehicle.velocity_max and acceleration >= 0.0
+    ):
+        return 0.0
+    limit = vehicle.acceleration_max
+    if velocity > vehicle.velocity_switch:
+        limit = vehicle.acceleration_max * vehicle.velocity_switch / velocity
+    return wp.clamp(acceleration, -vehicle.acceleration_max, limit)
+
+
+@wp.func
+def derivative(vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float):
+    """Right-hand side of the KS equations, units per second."""
+    velocity = state[3]
+    return State(
+        velocity * wp.cos(state[4]),
+        velocity * wp.sin(state[4]),
+        constrain_steering_velocity(vehicle, state[2], steering_velocity),
+        constrain_acceleration(vehicle, velocity, acceleration),
+        velocity / vehicle.wheelbase * wp.tan(state[2]),
+    )
+
+
+@wp.func
+def integrate(
+    vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float, dt: float
+):
+    """State after `dt` [s] under constant inputs: one step of the classic Runge-Kutta method."""
+    k1 = derivative(vehicle, state, steering_velocity, acceleration)
+    k2 = derivative(vehicle, state + 0.5 * dt * k1, steering_velocity, acceleration)
+    k3 = derivative(vehicle, state + 0.5 * dt * k2, steering_velocity, acceleration)
+    k4 = derivative(vehicle, state + dt * k3, steering_velocity, acceleration)
+    return state + (dt / 6.0) * (k1 + 2.0 * k2 + 2.0 * k3 + k4)

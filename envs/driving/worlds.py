@@ -1,0 +1,539 @@
+"""Road worlds: single-track vehicles on a lane network, many worlds at once.
+
+A physics step is three launches: every driver decides from the state of all agents (`_drive`), every
+vehicle moves (`_advance`), bodies are tested for overlap (`latch_collisions`). All agents decide
+before any moves, so the result does not depend on the order of the threads.
+"""
+
+import warp as wp
+
+from proveout.assets.road import RoadNetwork
+from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.drivers.external import steering_velocity_towards
+from proveout.envs.driving.drivers.idm import (
+    idm_acceleration,
+    lane_keeping_steering_velocity,
+    limit_braking,
+)
+from proveout.envs.driving.drivers.table import DriverColumn, DriverKind, DriverTable
+from proveout.envs.driving.metrics.collision import latch_collisions
+from proveout.envs.driving.metrics.off_road import body_off_road
+from proveout.envs.driving.roads.lanes import (
+    LaneArrays,
+    follow_lane_border,
+    lane_arrays,
+    lane_pose,
+    lane_station,
+    lane_width,
+    project,
+    valid_lane,
+)
+from proveout.envs.driving.traffic.leaders import own_lane_leader, survey
+from proveout.envs.driving.vehicles.single_track import (
+    State,
+    Vehicle,
+    VehicleParameters,
+    constrain_acceleration,
+    integrate,
+    vehicle_struct,
+)
+
+wp.set_module_options({"enable_backward": False})
+
+_IDM = wp.constant(int(DriverKind.IDM))
+_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
+_TIME_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
+_MINIMUM_GAP = wp.constant(int(DriverColumn.MINIMUM_GAP))
+_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
+_COMFORTABLE_DECELERATION = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
+_MAX_DECELERATION = wp.constant(int(DriverColumn.MAX_DECELERATION))
+_PREVIEW_TIME = wp.constant(int(DriverColumn.PREVIEW_TIME))
+
+# Newton steps of the projection: behind a physics step the guess is good to centimetres; after a
+# reset or a change of lane it may be metres off. Both stop early once converged.
+_TRACKING_ITERATIONS = wp.constant(3)
+_SEARCH_ITERATIONS = wp.constant(12)
+# A stored lane position this close to the projection [m] is kept, so that `refresh` changes nothing
+# where nothing moved and a restored run goes on bit for bit.
+_KEPT = wp.constant(2.0e-3)
+
+
+@wp.func
+def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int, agent: int):
+    """Write everything derived from heading and lane position; latch `off_road`."""
+    lane = agents.lane[world, agent]
+    s = agents.s[world, agent]
+    d = agents.d[world, agent]
+    heading = agents.heading[world, agent]
+    c = wp.cos(heading)
+    n = wp.sin(heading)
+    agents.cos_heading[world, agent] = c
+    agents.sin_heading[world, agent] = n
+    agents.centre_x[world, agent] = agents.x[world, agent] + vehicle.rear_axle_to_centre * c
+    agents.centre_y[world, agent] = agents.y[world, agent] + vehicle.rear_axle_to_centre * n
+    _x, _y, lane_heading, curvature = lane_pose(road, lane, s)
+    sin_error = wp.sin(heading - lane_heading)
+    cos_error = wp.cos(heading - lane_heading)
+    station, offset, stretch = lane_station(road, lane, s)
+    agents.station[world, agent] = station
+    agents.stretch[world, agent] = stretch
+    agents.lateral[world, agent] = offset + d + vehicle.rear_axle_to_centre * sin_error
+    half_width = 0.5 * vehicle.width
+    half_length = 0.5 * vehicle.length
+    agents.reach[world, agent] = half_width * wp.abs(cos_error) + half_length * wp.abs(sin_error)
+    if body_off_road(
+        road,
+        lane,
+        s,
+        d,
+        sin_error,
+        cos_error,
+        curvature,
+        vehicle.rear_axle_to_centre + half_length,
+        half_length - vehicle.rear_axle_to_centre,
+        half_width,
+    ):
+        agents.off_road[world, agent] = True
+
+
+@wp.kernel
+def _apply(
+    # In:
+    command_in: wp.array2d(dtype=float),
+    # Out:
+    acceleration_out: wp.array2d(dtype=float),
+    steering_out: wp.array2d(dtype=float),
+):
+    worldid, agentid = wp.tid()
+    acceleration_out[worldid, agentid] = command_in[worldid, 2 * agentid]
+    steering_out[worldid, agentid] = command_in[worldid, 2 * agentid + 1]
+
+
+@wp.kernel
+def _drive(
+    # In:
+    road: LaneArrays,
+    vehicle: Vehicle,
+    agents: AgentArrays,
+    kind_in: wp.array2d(dtype=int),
+    parameters_in: wp.array3d(dtype=float),
+    command_acceleration_in: wp.array2d(dtype=float),
+    command_steering_in: wp.array2d(dtype=float),
+    dt: float,
+    # Out:
+    input_acceleration_out: wp.array2d(dtype=float),
+    input_steering_velocity_out: wp.array2d(dtype=float),
+):
+    worldid, agentid = wp.tid()
+    if not agents.active[worldid, agentid]:
+        return
+    velocity = agents.velocity[worldid, agentid]
+    steering = agents.steering[worldid, agentid]
+    acceleration = float(0.0)
+    steering_velocity = float(0.0)
+    if kind_in[worldid, agentid] == _IDM:
+        lane = agents.lane[worldid, agentid]
+        s = agents.s[worldid, agentid]
+        d = agents.d[worldid, agentid]
+        _station, offset, _stretch = lane_station(road, lane, s)
+        leader, gap = own_lane_leader(
+            road, agents, offset, lane_width(road, lane, s), vehicle.length, worldid, agentid
+        )
+        leader_velocity = float(0.0)
+        if leader >= 0:
+            leader_velocity = agents.velocity[worldid, leader]
+        acceleration = idm_acceleration(
+            velocity,
+            gap,
+            leader_velocity,
+            parameters_in[worldid, agentid, _DESIRED_SPEED],
+            parameters_in[worldid, agentid, _TIME_HEADWAY],
+            parameters_in[worldid, agentid, _MINIMUM_GAP],
+            parameters_in[worldid, agentid, _MAX_ACCELERATION],
+            parameters_in[worldid, agentid, _COMFORTABLE_DECELERATION],
+        )
+        acceleration = limit_braking(
+            acceleration, velocity, parameters_in[worldid, agentid, _MAX_DECELERATION], dt
+        )
+        _x, _y, lane_heading, curvature = lane_pose(road, lane, s)
+        error = agents.heading[worldid, agentid] - lane_heading
+        steering_velocity = lane_keeping_steering_velocity(
+            vehicle,
+            steering,
+            velocity,
+            d,
+            wp.sin(error),
+            wp.cos(error),
+            curvature,
+            parameters_in[worldid, agentid, _PREVIEW_TIME],
+            dt,
+        )
+    else:
+        acceleration = command_acceleration_in[worldid, agentid]
+        steering_velocity = steering_velocity_towards(
+            vehicle, steering, command_steering_in[worldid, agentid], dt
+        )
+    # The model switches the acceleration off beyond its velocity limits; stop on them instead.
+    input_acceleration_out[worldid, agentid] = wp.clamp(
+        acceleration, (vehicle.velocity_min - velocity) / dt, (vehicle.velocity_max - velocity) / dt
+    )
+    input_steering_velocity_out[worldid, agentid] = steering_velocity
+
+
+@wp.kernel
+def _advance(
+    # In:
+    road: LaneArrays,
+    vehicle: Vehicle,
+    input_acceleration_in: wp.array2d(dtype=float),
+    input_steering_velocity_in: wp.array2d(dtype=float),
+    dt: float,
+    # Out:
+    agents: AgentArrays,
+):
+    worldid, agentid = wp.tid()
+    if not agents.active[worldid, agentid]:
+        return
+    velocity = agents.velocity[worldid, agentid]
+    acceleration = input_acceleration_in[worldid, agentid]
+    agents.acceleration[worldid, agentid] = constrain_acceleration(vehicle, velocity, acceleration)
+    state = integrate(
+        vehicle,
+        State(
+            agents.x[worldid, agentid],
+            agents.y[worldid, agentid],
+            agents.steering[worldid, agentid],
+            velocity,
+            agents.heading[worldid, agentid],
+        ),
+        input_steering_velocity_in[worldid, agentid],
+        acceleration,
+        dt,
+    )
+    agents.x[worldid, agentid] = state[0]
+    agents.y[worldid, agentid] = state[1]
+    agents.steering[worldid, agentid] = state[2]
+    agents.velocity[worldid, agentid] = state[3]
+    agents.heading[worldid, agentid] = state[4]
+    guess = agents.s[worldid, agentid] + 0.5 * dt * (velocity + state[3])
+    lane, s, d = project(
+        road, agents.lane[worldid, agentid], guess, state[0], state[1], _TRACKING_ITERATIONS
+    )
+    lane, s, d = follow_lane_border(road, lane, s, d, state[0], state[1], _SEARCH_ITERATIONS)
+    agents.lane[worldid, agentid] = lane
+    agents.s[worldid, agentid] = s
+    agents.d[worldid, agentid] = d
+    _derive(road, vehicle, agents, worldid, agentid)
+
+
+@wp.kernel
+def _locate(
+    # In:
+    mask_in: wp.array(dtype=wp.bool),
+    road: LaneArrays,
+    vehicle: Vehicle,
+    # Out:
+    agents: AgentArrays,
+):
+    worldid, agentid = wp.tid()
+    if not mask_in[worldid] or not agents.active[worldid, agentid]:
+        return
+    x = agents.x[worldid, agentid]
+    y = agents.y[worldid, agentid]
+    old_lane = valid_lane(road, agents.lane[worldid, agentid])
+    old_s = agents.s[worldid, agentid]
+    agents.lane[worldid, agentid] = old_lane
+    lane, s, d = project(road, old_lane, old_s, x, y, _SEARCH_ITERATIONS)
+    if (
+        lane != old_lane
+        or not wp.abs(s - old_s) <= _KEPT
+        or not wp.abs(d - agents.d[worldid, agentid]) <= _KEPT
+    ):
+        lane, s, d = follow_lane_border(road, lane, s, d, x, y, _SEARCH_ITERATIONS)
+        agents.lane[worldid, agentid] = lane
+        agents.s[worldid, agentid] = s
+        agents.d[worldid, agentid] = d
+    _derive(road, vehicle, agents, worldid, agentid)
+
+
+@wp.kernel
+def _guard(
+    # In:
+    agents: AgentArrays,
+    # Out:
+    invalid_out: wp.array(dtype=int),
+):
+    worldid = wp.tid()
+    for agent in range(agents.active.shape[1]):
+        # A sum is finite only if all its terms are; the terms are far from the float's limit.
+        total = (
+            agents.x[worldid, agent]
+            + agents.y[worldid, agent]
+            + agents.heading[worldid, agent]
+            + agents.velocity[worldid, agent]
+            + agents.steering[worldid, agent]
+            + agents.acceleration[worldid, agent]
+            + agents.s[worldid, agent]
+            + agents.d[worldid, agent]
+        )
+        if not wp.isfinite(total):
+            invalid_out[worldid] = invalid_out[worldid] | 1
+
+
+@wp.kernel
+def _reset(
+    # In:
+    mask_in: wp.array(dtype=wp.bool),
+    # Out:
+    agents: AgentArrays,
+    command_acceleration_out: wp.array2d(dtype=float),
+    command_steering_out: wp.array2d(dtype=float),
+):
+    worldid, agentid = wp.tid()
+    if not mask_in[worldid]:
+        return
+    agents.active[worldid, agentid] = False
+    agents.x[worldid, agentid] = 0.0
+    agents.y[worldid, agentid] = 0.0
+    agents.heading[worldid, agentid] = 0.0
+    agents.velocity[worldid, agentid] = 0.0
+    agents.steering[worldid, agentid] = 0.0
+    agents.acceleration[worldid, agentid] = 0.0
+    agents.lane[worldid, agentid] = 0
+    agents.s[worldid, agentid] = 0.0
+    agents.d[worldid, agentid] = 0.0
+    agents.collided[worldid, agentid] = False
+    agents.collided_with[worldid, agentid] = -1
+    agents.off_road[worldid, agentid] = False
+    command_acceleration_out[worldid, agentid] = 0.0
+    command_steering_out[worldid, agentid] = 0.0
+
+
+@wp.kernel
+def _clear(
+    # Out:
+    agents: AgentArrays,
+):
+    worldid, agentid = wp.tid()
+    agents.collided[worldid, agentid] = False
+    agents.collided_with[worldid, agentid] = -1
+    agents.off_road[worldid, agentid] = False
+
+
+_STATE = (
+    "x",
+    "y",
+    "heading",
+    "velocity",
+    "steering",
+    "acceleration",
+    "lane",
+    "s",
+    "d",
+    "active",
+    "collided",
+    "collided_with",
+    "off_road",
+)
+_DERIVED = (
+    "centre_x",
+    "centre_y",
+    "cos_heading",
+    "sin_heading",
+    "station",
+    "stretch",
+    "lateral",
+    "reach",
+)
+_BOOLEANS = ("active", "collided", "off_road")
+_INTEGERS = ("lane", "collided_with")
+
+
+class RoadWorlds:
+    """Worlds of `num_agents` vehicles each, on one road network that all worlds share.
+
+    Attributes:
+        x, y, heading, velocity, steering, acceleration, lane, s, d, active, collided,
+        collided_with, off_road: (num_worlds, num_agents), see `AgentArrays`; also as the struct
+            `agents` for kernels.
+        leader, follower: (num_worlds, num_agents, 3) agent index, -1 for none; last axis own, left,
+            right lane. leader_gap, follower_gap: likewise, bumper to bumper [m].
+        time_to_collision: (num_worlds, num_agents), with the leader in the own lane [s].
+        drivers: kind and parameters of every driver. road, vehicle: kernel structs.
+        command_acceleration [m/s^2], command_steering [rad]: (num_worlds, num_agents), what agents
+            of kind EXTERNAL follow; `apply` writes those of the learners.
+    """
+
+    def __init__(
+        self,
+        network: RoadNetwork,
+        vehicle: VehicleParameters,
+        num_worlds: int,
+        num_agents: int,
+        physics_dt: float,
+        device: str,
+        num_learners: int = 1,
+    ) -> None:
+        self.network = network
+        self.vehicle_parameters = vehicle
+        self.num_worlds = num_worlds
+        self.num_agents = num_agents
+        self.num_learners = num_learners
+        self.physics_dt = physics_dt
+        self.device = wp.get_device(device)
+        self.road = lane_arrays(network, device)
+        self.vehicle = vehicle_struct(vehicle)
+        self.drivers = DriverTable(num_worlds, num_agents, num_learners, device)
+        self.agents = AgentArrays()
+        shape = (num_worlds, num_agents)
+        for name in (*_STATE, *_DERIVED):
+            dtype = wp.bool if name in _BOOLEANS else int if name in _INTEGERS else float
+            array = wp.zeros(shape, dtype=dtype, device=device)
+            setattr(self.agents, name, array)
+            setattr(self, name, array)
+        self.collided_with.fill_(-1)
+        self.command_acceleration = wp.zeros(shape, dtype=float, device=device)
+        self.command_steering = wp.zeros(shape, dtype=float, device=device)
+        self._input_acceleration = wp.zeros(shape, dtype=float, device=device)
+        self._input_steering_velocity = wp.zeros(shape, dtype=float, device=device)
+        sides = (*shape, 3)
+        self.leader = wp.full(sides, -1, dtype=int, device=device)
+        self.follower = wp.full(sides, -1, dtype=int, device=device)
+        self.leader_gap = wp.full(sides, wp.inf, dtype=float, device=device)
+        self.follower_gap = wp.full(sides, wp.inf, dtype=float, device=device)
+        self.time_to_collision = wp.full(shape, wp.inf, dtype=float, device=device)
+        self._all = wp.full(num_worlds, True, dtype=wp.bool, device=device)
+
+    # Declared for type checkers; `__init__` sets them by name.
+    active: wp.array
+    x: wp.array
+    y: wp.array
+    heading: wp.array
+    velocity: wp.array
+    steering: wp.array
+    acceleration: wp.array
+    lane: wp.array
+    s: wp.array
+    d: wp.array
+    collided: wp.array
+    collided_with: wp.array
+    off_road: wp.array
+
+    def state(self) -> dict[str, wp.array]:
+        """All arrays that determine the future; after writing them call `refresh`."""
+        return {
+            **{name: getattr(self, name) for name in _STATE},
+            "command_acceleration": self.command_acceleration,
+            "command_steering": self.command_steering,
+            "driver_kind": self.drivers.kind,
+            "driver_parameters": self.drivers.parameters,
+        }
+
+    def apply(self, command: wp.array) -> None:
+        """Take over commands (num_worlds, 2 * num_learners).
+
+        Columns 2k and 2k + 1: acceleration [m/s^2] and steering angle [rad] of learner k.
+        """
+        wp.launch(
+            _apply,
+            dim=(self.num_worlds, self.num_learners),
+            inputs=[command],
+            outputs=[self.command_acceleration, self.command_steering],
+            device=self.device,
+        )
+
+    def physics(self) -> None:
+        """One physics step of `physics_dt` in every world; latches `collided` and `off_road`."""
+        shape = (self.num_worlds, self.num_agents)
+        wp.launch(
+            _drive,
+            dim=shape,
+            inputs=[
+                self.road,
+                self.vehicle,
+                self.agents,
+                self.drivers.kind,
+                self.drivers.parameters,
+                self.command_acceleration,
+                self.command_steering,
+                self.physics_dt,
+            ],
+            outputs=[self._input_acceleration, self._input_steering_velocity],
+            device=self.device,
+        )
+        wp.launch(
+            _advance,
+            dim=shape,
+            inputs=[
+                self.road,
+                self.vehicle,
+                self._input_acceleration,
+                self._input_steering_velocity,
+                self.physics_dt,
+            ],
+            outputs=[self.agents],
+            device=self.device,
+        )
+        self._latch_collisions(self._all)
+
+    def refresh(self, mask: wp.array) -> None:
+        """Lane positions, derived values, collision flags, leaders and followers of masked worlds.
+
+        A stored lane and arc length serve as the guess, so write them together with x and y. Flags
+        are only ever set here; `clear` and `reset` clear them.
+        """
+        wp.launch(
+            _locate,
+            dim=(self.num_worlds, self.num_agents),
+            inputs=[mask, self.road, self.vehicle],
+            outputs=[self.agents],
+            device=self.device,
+        )
+        self._latch_collisions(mask)
+        survey(
+            mask,
+            self.road,
+            self.agents,
+            self.vehicle_parameters.length,
+            self.leader,
+            self.leader_gap,
+            self.follower,
+            self.follower_gap,
+            self.time_to_collision,
+        )
+
+    def clear(self) -> None:
+        """Forget latched collisions and departures, at the start of a control step."""
+        wp.launch(
+            _clear,
+            dim=(self.num_worlds, self.num_agents),
+            outputs=[self.agents],
+            device=self.device,
+        )
+
+    def guard(self, invalid: wp.array) -> None:
+        """Set bit 1 of invalid (num_worlds,) where any agent's state is not finite."""
+        wp.launch(
+            _guard,
+            dim=self.num_worlds,
+            inputs=[self.agents],
+            outputs=[invalid],
+            device=self.device,
+        )
+
+    def reset(self, mask: wp.array) -> None:
+        """Park every agent of the masked worlds, inactive, at zero; drivers are left alone.
+
+        The task then writes active, x, y, heading, velocity, lane and s of those that take part.
+        """
+        wp.launch(
+            _reset,
+            dim=(self.num_worlds, self.num_agents),
+            inputs=[mask],
+            outputs=[self.agents, self.command_acceleration, self.command_steering],
+            device=self.device,
+        )
+
+    def _latch_collisions(self, mask: wp.array) -> None:
+        body = self.vehicle_parameters
+        latch_collisions(mask, self.agents, 0.5 * body.length, 0.5 * body.width)

@@ -1,0 +1,1 @@
+"""Articulated worlds on MuJoCo Warp, and the tasks of a production line."""

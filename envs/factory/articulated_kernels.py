@@ -1,0 +1,248 @@
+"""Kernels around MuJoCo Warp's step: masked reset, guard, attribution of lost contacts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import warp as wp
+
+wp.set_module_options({"enable_backward": False})
+
+
+@wp.kernel
+def _reset_kernel(
+    # In:
+    qpos0: wp.array[float],
+    mask_in: wp.array[wp.bool],
+    # Data out:
+    time_out: wp.array[float],
+    qpos_out: wp.array2d[float],
+    qvel_out: wp.array2d[float],
+    act_out: wp.array2d[float],
+    ctrl_out: wp.array2d[float],
+    qacc_out: wp.array2d[float],
+    qacc_warmstart_out: wp.array2d[float],
+    qfrc_applied_out: wp.array2d[float],
+    xfrc_applied_out: wp.array2d[wp.spatial_vector],
+    overflow_out: wp.array[int],
+):
+    worldid = wp.tid()
+    if not mask_in[worldid]:
+        return
+    time_out[worldid] = 0.0
+    overflow_out[worldid] = 0
+    for i in range(qpos_out.shape[1]):
+        qpos_out[worldid, i] = qpos0[i]
+    for i in range(qvel_out.shape[1]):
+        qvel_out[worldid, i] = 0.0
+        qacc_out[worldid, i] = 0.0
+        qacc_warmstart_out[worldid, i] = 0.0
+        qfrc_applied_out[worldid, i] = 0.0
+    for i in range(act_out.shape[1]):
+        act_out[worldid, i] = 0.0
+    for i in range(ctrl_out.shape[1]):
+        ctrl_out[worldid, i] = 0.0
+    for i in range(xfrc_applied_out.shape[1]):
+        xfrc_applied_out[worldid, i] = wp.spatial_vector()
+
+
+def reset_state(data: Any, qpos0: wp.array, mask: wp.array) -> None:
+    """Initial state of the worlds in the mask; mocap bodies stay where they are."""
+    wp.launch(
+        _reset_kernel,
+        dim=mask.shape[0],
+        inputs=[qpos0, mask],
+        outputs=[
+            data.time, data.qpos, data.qvel, data.act, data.ctrl, data.qacc,
+            data.qacc_warmstart, data.qfrc_applied, data.xfrc_applied, data.overflow,
+        ],
+        device=mask.device,
+    )  # fmt: skip
+
+
+@wp.kernel
+def _collect_overflow_kernel(
+    # In:
+    constraint_bits: int,
+    other_bits: int,
+    constraint_reason: int,
+    other_reason: int,
+    # Data in/out:
+    overflow: wp.array[int],
+    # Out:
+    reason_out: wp.array[int],
+):
+    worldid = wp.tid()
+    bits = overflow[worldid]
+    reason = int(0)
+    if (bits & constraint_bits) != 0:
+        reason = reason | constraint_reason
+    if (bits & other_bits) != 0:
+        reason = reason | other_reason
+    reason_out[worldid] = reason_out[worldid] | reason
+    overflow[worldid] = 0
+
+
+def collect_overflow(
+    overflow: wp.array,
+    bits: tuple[int, int],
+    constraint_reason: int,
+    other_reason: int,
+    reason: wp.array,
+) -> None:
+    """Turn the engine's sticky overflow bits into reasons, and clear them."""
+    wp.launch(
+        _collect_overflow_kernel,
+        dim=overflow.shape[0],
+        inputs=[bits[0], bits[1], constraint_reason, other_reason, overflow],
+        outputs=[reason],
+        device=overflow.device,
+    )
+
+
+@wp.kernel
+def _collect_invalid_kernel(
+    # In:
+    non_finite: int,
+    # Data in:
+    qpos_in: wp.array2d[float],
+    qvel_in: wp.array2d[float],
+    act_in: wp.array2d[float],
+    # In/out:
+    reason: wp.array[int],
+    invalid: wp.array[int],
+):
+    worldid = wp.tid()
+    finite = bool(True)
+    for i in range(qpos_in.shape[1]):
+        if not wp.isfinite(qpos_in[worldid, i]):
+            finite = False
+    for i in range(qvel_in.shape[1]):
+        if not wp.isfinite(qvel_in[worldid, i]):
+            finite = False
+    for i in range(act_in.shape[1]):
+        if not wp.isfinite(act_in[worldid, i]):
+            finite = False
+    bits = reason[worldid]
+    if not finite:
+        bits = bits | non_finite
+    invalid[worldid] = invalid[worldid] | bits
+    reason[worldid] = 0
+
+
+def collect_invalid(data: Any, reason: wp.array, non_finite: int, invalid: wp.array) -> None:
+    """Or the reasons gathered in the physics steps, and non-finite states, into `invalid`."""
+    wp.launch(
+        _collect_invalid_kernel,
+        dim=reason.shape[0],
+        inputs=[non_finite, data.qpos, data.qvel, data.act, reason, invalid],
+        device=reason.device,
+    )
+
+
+@wp.kernel
+def _attribute_kernel(
+    # Model:
+    geom_type: wp.array[int],
+    geom_rbound: wp.array2d[float],
+    geom_margin: wp.array2d[float],
+    pairs: wp.array[wp.vec2i],
+    nflex: int,
+    # Data in:
+    naconmax: int,
+    nacon_in: wp.array[int],
+    ncollision_in: wp.array[int],
+    geom_xpos_in: wp.array2d[wp.vec3],
+    geom_xmat_in: wp.array2d[wp.mat33],
+    # In:
+    contact_lost: int,
+    # Out:
+    reason_out: wp.array[int],
+):
+    worldid = wp.tid()
+    if nacon_in[0] <= naconmax and ncollision_in[0] <= naconmax:
+        return
+    concerned = nflex > 0
+    for p in range(pairs.shape[0]):
+        a = pairs[p][0]
+        b = pairs[p][1]
+        margin = (
+            geom_margin[worldid % geom_margin.shape[0], a]
+            + geom_margin[worldid % geom_margin.shape[0], b]
+        )
+        ra = geom_rbound[worldid % geom_rbound.shape[0], a]
+        rb = geom_rbound[worldid % geom_rbound.shape[0], b]
+        xa = geom_xpos_in[worldid, a]
+        xb = geom_xpos_in[worldid, b]
+        if geom_type[a] == 0:
+            # A plane has no bounding sphere: distance of the other's centre above it.
+            rot = geom_xmat_in[worldid, a]
+            normal = wp.vec3(rot[0, 2], rot[1, 2], rot[2, 2])
+            distance = wp.dot(normal, xb - xa) - rb
+        elif geom_type[b] == 0:
+            rot = geom_xmat_in[worldid, b]
+            normal = wp.vec3(rot[0, 2], rot[1, 2], rot[2, 2])
+            distance = wp.dot(normal, xa - xb) - ra
+        elif ra == 0.0 or rb == 0.0:
+            distance = 0.0  # unbounded (height field, SDF): may touch
+        else:
+            distance = wp.length(xa - xb) - ra - rb
+        # Not less-than, so that a NaN counts as concerned.
+        if not (distance > margin):
+            concerned = True
+    if concerned:
+        reason_out[worldid] = reason_out[worldid] | contact_lost
+
+
+def attribute_lost_contacts(model: Any, data: Any, reason: wp.array, contact_lost: int) -> None:
+    """When the shared arena was too small, mark every world that may have lost a contact.
+
+    The engine says only that contacts were lost, not whose. A world in which no pair of geoms
+    comes within its bounding spheres and margin cannot have had one; all others are marked.
+    """
+    wp.launch(
+        _attribute_kernel,
+        dim=reason.shape[0],
+        inputs=[
+            model.geom_type, model.geom_rbound, model.geom_margin, model.nxn_geom_pair,
+            model.nflex, data.naconmax, data.nacon, data.ncollision, data.geom_xpos,
+            data.geom_xmat, contact_lost,
+        ],
+        outputs=[reason],
+        device=reason.device,
+    )  # fmt: skip
+
+
+@wp.kernel
+def _subtree_mass_kernel(
+    # Model:
+    body_parentid: wp.array[int],
+    body_mass: wp.array2d[float],
+    # In:
+    mask_in: wp.array[wp.bool],
+    # Model out:
+    body_subtreemass_out: wp.array2d[float],
+):
+    worldid = wp.tid()
+    if not mask_in[worldid]:
+        return
+    nbody = body_parentid.shape[0]
+    for b in range(nbody):
+        body_subtreemass_out[worldid, b] = body_mass[worldid, b]
+    for back in range(nbody - 1):
+        b = nbody - 1 - back
+        parent = body_parentid[b]
+        body_subtreemass_out[worldid, parent] = (
+            body_subtreemass_out[worldid, parent] + body_subtreemass_out[worldid, b]
+        )
+
+
+def subtree_mass(model: Any, mask: wp.array) -> None:
+    """Masses of the subtrees of the worlds in the mask, from their body masses."""
+    wp.launch(
+        _subtree_mass_kernel,
+        dim=mask.shape[0],
+        inputs=[model.body_parentid, model.body_mass, mask],
+        outputs=[model.body_subtreemass],
+        device=mask.device,
+    )

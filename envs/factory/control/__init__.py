@@ -1,0 +1,1 @@
+"""Controllers and scripted experts of articulated tasks."""

@@ -1,0 +1,265 @@
+"""Articulated worlds: N copies of one MuJoCo model, stepped by MuJoCo Warp."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+import warp as wp
+
+from proveout.envs.core.errors import ModelError, unknown
+from proveout.envs.core.worlds import (
+    CONSTRAINT_OVERFLOW,
+    CONTACT_LOST,
+    ENGINE_OVERFLOW,
+    NON_FINITE_STATE,
+    ParameterColumns,
+    ScenePose,
+    Worlds,
+)
+from proveout.envs.factory import articulated_kernels as kernels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacities:
+    """How much room a task's worlds need; measured by `measure_capacities`, checked at run time.
+
+    Attributes:
+        contacts: Contacts of a world on average; the arena is shared by all worlds.
+        constraints: Constraint rows of one world at most.
+    """
+
+    contacts: int
+    constraints: int
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A randomised field: the model arrays it changes and what its names are."""
+
+    arrays: tuple[str, ...]
+    kind: Any  # mujoco.mjtObj of the names
+    components: tuple[tuple[int, ...], ...]  # for each array
+
+
+_FIELDS = {
+    # A body's inertia scales with its mass: the shape stays, the density changes.
+    "body_mass": _Field(
+        ("body_mass", "body_inertia"), mujoco.mjtObj.mjOBJ_BODY, ((0,), (0, 1, 2))
+    ),
+    "joint_damping": _Field(("dof_damping",), mujoco.mjtObj.mjOBJ_JOINT, ((0,),)),
+    "geom_friction": _Field(("geom_friction",), mujoco.mjtObj.mjOBJ_GEOM, ((0,),)),
+    # kp of a position servo is in the gain and, negative, in the bias; kv only in the bias.
+    "actuator_gain": _Field(
+        ("actuator_gainprm", "actuator_biasprm"), mujoco.mjtObj.mjOBJ_ACTUATOR, ((0,), (1, 2))
+    ),
+}
+
+
+class ArticulatedWorlds(Worlds):
+    """N worlds of one compiled model.
+
+    Args:
+        model: The compiled model; its time step is the physics step.
+        num_worlds: Worlds.
+        capacities: Room for contacts and constraints.
+        device: Where they run.
+        randomized: Fields that are set per world (see `parameter_fields`); they must be known
+            before the graph is recorded, since their arrays are allocated per world.
+
+    Raises:
+        ModelError: MuJoCo Warp cannot run the model.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        num_worlds: int,
+        capacities: Capacities,
+        device: wp.Device,
+        randomized: Sequence[str] = (),
+    ) -> None:
+        import mujoco_warp
+
+        self._mjw = mujoco_warp
+        self.num_worlds = num_worlds
+        self.device = device
+        self.host_model = model
+        self._capacities = capacities
+        batched: dict[str, int] = {}
+        for name in randomized:
+            if name not in _FIELDS:
+                raise unknown("randomisation field", name, self.parameter_fields())
+            batched.update(dict.fromkeys(_FIELDS[name].arrays, num_worlds))
+        if "body_mass" in batched:
+            batched["body_subtreemass"] = num_worlds
+        try:
+            with wp.ScopedDevice(device):
+                self.model = mujoco_warp.put_model(model, batch_sizes=batched)
+                self.model.opt.warn_overflow = 0  # the guard tells it, world by world
+                self.data = mujoco_warp.make_data(
+                    model,
+                    nworld=num_worlds,
+                    naconmax=max(1, capacities.contacts) * num_worlds,
+                    njmax=max(1, capacities.constraints),
+                )
+        except (NotImplementedError, ValueError) as error:
+            raise ModelError(f"MuJoCo Warp cannot run this model: {error}") from error
+        self._batched = batched
+        self._reason = wp.zeros(num_worlds, dtype=int, device=device)
+        self._qpos0 = wp.array(model.qpos0.astype(np.float32), dtype=float, device=device)
+        self._overflow_bits = _overflow_bits(mujoco_warp)
+        disabled = model.opt.disableflags & (
+            mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+        )
+        self.has_contacts = not disabled and capacities.contacts > 0
+        if self.has_contacts:
+            # Runs between collision detection and the constraints, in every physics step.
+            self.model.callback.contactfilter = self._attribute_lost_contacts
+
+    def state(self) -> dict[str, wp.array]:
+        """Integration state and warm start; what a step computes anew is left out."""
+        d = self.data
+        names = (
+            "time", "qpos", "qvel", "act", "ctrl", "qacc_warmstart", "qfrc_applied",
+            "xfrc_applied", "mocap_pos", "mocap_quat",
+        )  # fmt: skip
+        arrays = {name: getattr(d, name) for name in names}
+        return {name: array for name, array in arrays.items() if array.size > 0}
+
+    def apply(self, command: wp.array) -> None:
+        """Actuator controls, in the order of the model's actuators."""
+        wp.copy(self.data.ctrl, command)
+
+    def physics(self) -> None:
+        """One step of MuJoCo Warp."""
+        with wp.ScopedDevice(self.device):
+            self._mjw.step(self.model, self.data)
+
+    def refresh(self, mask: wp.array) -> None:
+        """Poses of bodies, geoms and sites from qpos, for all worlds."""
+        del mask
+        with wp.ScopedDevice(self.device):
+            self._mjw.kinematics(self.model, self.data)
+
+    def _attribute_lost_contacts(self, model: Any, data: Any) -> None:
+        kernels.attribute_lost_contacts(model, data, self._reason, CONTACT_LOST)
+
+    def guard(self, invalid_reason: wp.array) -> None:
+        """Overflows of this control step, and non-finite states."""
+        # The engine's own bits stay set until they are cleared: once a control step is enough.
+        kernels.collect_overflow(
+            self.data.overflow, self._overflow_bits, CONSTRAINT_OVERFLOW, ENGINE_OVERFLOW,
+            self._reason,
+        )  # fmt: skip
+        kernels.collect_invalid(self.data, self._reason, NON_FINITE_STATE, invalid_reason)
+
+    def reset(self, mask: wp.array) -> None:
+        """qpos0, everything else zero; the engine's own reset would also clear other worlds."""
+        kernels.reset_state(self.data, self._qpos0, mask)
+
+    def parameter_fields(self) -> tuple[str, ...]:
+        """Fields that can be set per world."""
+        return tuple(_FIELDS)
+
+    def parameter(self, field: str, target: str) -> list[ParameterColumns]:
+        """See `Worlds.parameter`; `target` is matched against whole names."""
+        if field not in _FIELDS:
+            raise unknown("randomisation field", field, self.parameter_fields())
+        spec = _FIELDS[field]
+        elements = self._matching(spec.kind, target)
+        columns = []
+        for name, components in zip(spec.arrays, spec.components, strict=True):
+            array = getattr(self.model, name)
+            view = _float_view(array)
+            width = view.shape[2]
+            pairs = [(e, c) for e in elements for c in components if c < width]
+            flat = view.numpy()[0]
+            columns.append(
+                ParameterColumns(
+                    array=view,
+                    element=np.array([e for e, _ in pairs], dtype=np.int32),
+                    component=np.array([c for _, c in pairs], dtype=np.int32),
+                    nominal=np.array([flat[e, c] for e, c in pairs], dtype=np.float32),
+                )
+            )
+        return columns
+
+    def _matching(self, kind: Any, target: str) -> list[int]:
+        m = self.host_model
+        counts = {
+            mujoco.mjtObj.mjOBJ_BODY: m.nbody,
+            mujoco.mjtObj.mjOBJ_JOINT: m.njnt,
+            mujoco.mjtObj.mjOBJ_GEOM: m.ngeom,
+            mujoco.mjtObj.mjOBJ_ACTUATOR: m.nu,
+        }
+        names = [mujoco.mj_id2name(m, kind, i) or "" for i in range(counts[kind])]
+        try:
+            pattern = re.compile(target)
+        except re.error as error:
+            raise ModelError(f"randomisation target {target!r} is no expression: {error}") from None
+        found = [i for i, name in enumerate(names) if pattern.fullmatch(name)]
+        if kind == mujoco.mjtObj.mjOBJ_BODY:
+            found = [i for i in found if i > 0]
+        if not found:
+            known = ", ".join(name for name in names if name)
+            raise ModelError(f"randomisation target {target!r} matches none of: {known}")
+        if kind == mujoco.mjtObj.mjOBJ_JOINT:
+            found = [
+                dof
+                for joint in found
+                for dof in range(m.nv)
+                if m.dof_jntid[dof] == joint
+            ]
+        return found
+
+    def after_randomize(self, mask: wp.array) -> None:
+        """Subtree masses. The constraint regularisation (invweight0) keeps its nominal value:
+        MuJoCo uses it as a scale, not as a physical constant."""
+        if "body_mass" in self._batched:
+            kernels.subtree_mass(self.model, mask)
+
+    def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
+        """The state itself: scene and simulation have the same joints and mocap bodies."""
+        qpos = self.data.qpos.numpy()
+        mocap_pos, mocap_quat = self.data.mocap_pos.numpy(), self.data.mocap_quat.numpy()
+        return [
+            ScenePose(qpos[w].copy(), mocap_pos[w].copy(), mocap_quat[w].copy()) for w in worlds
+        ]
+
+    def contacts_per_world(self) -> float | None:
+        """Contacts of the last physics step divided by the worlds."""
+        if not self.has_contacts:
+            return None
+        return float(self.data.nacon.numpy()[0]) / self.num_worlds
+
+
+def _float_view(array: wp.array) -> wp.array:
+    """A float32 view (worlds, elements, components) of an array of scalars or vectors."""
+    width = int(np.prod(wp.types.type_size(array.dtype)))
+    worlds, elements = array.shape
+    view = wp.array(
+        ptr=array.ptr,
+        dtype=wp.float32,
+        shape=(worlds, elements, width),
+        device=array.device,
+        copy=False,
+    )
+    view._owner = array  # keeps the memory alive
+    return view
+
+
+def _overflow_bits(mujoco_warp: Any) -> tuple[int, int]:
+    """Bits that mean a full constraint list, and bits of other per-world overflows."""
+    o = mujoco_warp.OverflowType
+    constraint = o.NEFC | o.NJMAX_NNZ
+    # Arena overflows are set on every world and attributed by the contact filter instead;
+    # iteration limits of the solvers lose nothing.
+    other = o.ALL & ~(
+        constraint | o.BROADPHASE | o.NARROWPHASE | o.ITERATIONS | o.LS_ITERATIONS
+    )
+    return int(constraint), int(other)

@@ -1,0 +1,1 @@
+"""Policies: what turns observations into actions, and its files."""

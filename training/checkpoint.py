@@ -1,0 +1,280 @@
+"""Checkpoints: all that a training needs to go on exactly, in one folder that appears whole.
+
+`checkpoints/<samples>/` holds `policy.zip` (an ordinary Stable-Baselines3 file with the optimiser),
+`env.npz` (the state of all worlds), `loop.npz` (last observations, random generators), `buffer.npz`
+(the replay buffer, if any) and `state.json`. Nothing is unpickled to resume.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from proveout.envs.core.errors import RunError
+from proveout.policies.atomic import publish_folder
+from proveout.training.run import dump_json, read_json
+
+KEPT = 2
+_STATE = "state.json"
+_POLICY = "policy.zip"
+_ENV = "env.npz"
+_LOOP = "loop.npz"
+_BUFFER = "buffer.npz"
+_BUFFER_ARRAYS = (
+    "observations",
+    "next_observations",
+    "actions",
+    "rewards",
+    "dones",
+    "timeouts",
+)
+
+
+def save_checkpoint(
+    parent: Path, model: Any, venv: Any, training_seconds: float, stop_requested: bool = False
+) -> Path:
+    """Write a checkpoint between two roll-outs; keep the newest `KEPT`.
+
+    Args:
+        parent: Folder of the run's checkpoints.
+        model: Algorithm of Stable-Baselines3.
+        venv: Its `SB3VecEnv`.
+        training_seconds: Wall-clock time of training so far [s].
+        stop_requested: Kept for the record: the training stopped here because it was told to.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for leftover in parent.glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    final = parent / f"{model.num_timesteps:012d}"
+    if final.is_dir():
+        return final
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+    model.save(temporary / _POLICY)
+    if hasattr(venv.env, "state_dict"):
+        np.savez(temporary / _ENV, **venv.state_dict())
+    generators, arrays = _random_state(model)
+    arrays.update(_named("last_obs", model._last_obs))
+    if model._last_episode_starts is not None:
+        arrays["last_episode_starts"] = model._last_episode_starts
+    np.savez(temporary / _LOOP, **arrays)
+    buffer = getattr(model, "replay_buffer", None)
+    if buffer is not None:
+        held = slice(None) if buffer.full else slice(buffer.pos)
+        parts = {name: getattr(buffer, name)[held] for name in _buffer_arrays(buffer)}
+        np.savez(temporary / _BUFFER, **parts)
+    state = {
+        "num_timesteps": model.num_timesteps,
+        "n_updates": model._n_updates,
+        "episode_num": model._episode_num,
+        "learning_rate": float(model.lr_schedule(model._current_progress_remaining)),
+        "training_seconds": training_seconds,
+        "stop_requested": stop_requested,
+        "generators": generators,
+        "buffer": None if buffer is None else {"pos": buffer.pos, "full": buffer.full},
+    }
+    (temporary / _STATE).write_text(dump_json(state))
+    temporary.chmod(0o755)
+    publish_folder(temporary, final)
+    for old in list_checkpoints(parent)[:-KEPT]:
+        # Renamed first: a kill while deleting must not leave half a checkpoint under its name.
+        doomed = old.with_name(f".old-{old.name}")
+        old.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    return final
+
+
+def list_checkpoints(parent: Path) -> list[Path]:
+    """Return the checkpoints of a run, oldest first."""
+    if not parent.is_dir():
+        return []
+    return sorted(path for path in parent.iterdir() if path.name.isdigit() and path.is_dir())
+
+
+def latest_checkpoint(parent: Path) -> Path | None:
+    """Return the newest checkpoint that is whole, or None if there is none at all.
+
+    Raises:
+        RunError: there are checkpoints, but every one is damaged.
+    """
+    found = list_checkpoints(parent)
+    reasons = []
+    for folder in reversed(found):
+        reason = _defect(folder)
+        if reason is None:
+            return folder
+        reasons.append(reason)
+        warnings.warn(f"skipping a damaged checkpoint: {reason}", stacklevel=2)
+    if found:
+        raise RunError(f"no checkpoint in {parent} can be used ({reasons[0]}); train again.")
+    return None
+
+
+def read_checkpoint_state(folder: Path) -> dict[str, Any]:
+    """Return the `state.json` of a checkpoint."""
+    return read_json(folder / _STATE)
+
+
+def load_checkpoint(folder: Path, model: Any, venv: Any) -> dict[str, Any]:
+    """Put a checkpoint into a freshly built algorithm and environment; return its state.json.
+
+    Raises:
+        RunError: the checkpoint does not fit the algorithm or the environment.
+    """
+    state = read_json(folder / _STATE)
+    load_parameters(folder / _POLICY, model)
+    try:
+        if hasattr(venv.env, "state_dict"):
+            venv.load_state_dict(read_arrays(folder / _ENV))
+        loop = read_arrays(folder / _LOOP)
+        model._last_obs = _unnamed("last_obs", loop)
+        model._last_episode_starts = loop.get("last_episode_starts")
+        model.num_timesteps = int(state["num_timesteps"])
+        model._n_updates = int(state["n_updates"])
+        model._episode_num = int(state["episode_num"])
+        if not callable(model.learning_rate):
+            model.learning_rate = float(state["learning_rate"])
+            model._setup_lr_schedule()
+        if state["buffer"] is not None:
+            _load_buffer(folder / _BUFFER, model.replay_buffer, state["buffer"])
+        _set_random_state(model, state["generators"], loop)  # last: building draws numbers too
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"checkpoint {folder} does not fit this environment or algorithm: {error}"
+        ) from error
+    return state
+
+
+def read_networks(path: Path, device: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return networks and optimisers, and single tensors, of a Stable-Baselines3 zip.
+
+    Its pickled part is left alone.
+
+    Raises:
+        RunError: missing or damaged.
+    """
+    from stable_baselines3.common.save_util import load_from_zip_file
+
+    try:
+        _, parameters, variables = load_from_zip_file(path, load_data=False, device=device)
+    except Exception as error:  # zipfile, zlib, torch and SB3 raise a dozen kinds
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{path} is missing or damaged ({first}).") from error
+    return parameters, variables or {}
+
+
+def load_parameters(path: Path, model: Any) -> None:
+    """Load networks and optimisers of a Stable-Baselines3 zip into an algorithm.
+
+    Raises:
+        RunError: missing, damaged, or of another network.
+    """
+    from stable_baselines3.common.utils import recursive_setattr
+
+    parameters, variables = read_networks(path, model.device)
+    try:
+        model.set_parameters(parameters, exact_match=True, device=model.device)
+    except (ValueError, KeyError, RuntimeError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{path} is of another network ({first}).") from error
+    for name, value in variables.items():
+        if value is not None:
+            recursive_setattr(model, f"{name}.data", value.data)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an .npz file without pickle.
+
+    Raises:
+        RunError: missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} is missing or damaged ({error}).") from error
+
+
+def _defect(folder: Path) -> str | None:
+    """Return why a checkpoint cannot be used, or None."""
+    try:
+        read_json(folder / _STATE)
+        for path in (folder / _POLICY, folder / _LOOP):
+            with zipfile.ZipFile(path) as archive:
+                bad = archive.testzip()
+            if bad is not None:
+                return f"{path} is damaged at {bad}"
+    except (RunError, OSError, zipfile.BadZipFile) as error:
+        return f"{folder}: {error}"
+    return None
+
+
+def _load_buffer(path: Path, buffer: Any, state: Mapping[str, Any]) -> None:
+    arrays = read_arrays(path)
+    for name in _buffer_arrays(buffer):
+        held = arrays[name]
+        getattr(buffer, name)[: len(held)] = held
+    buffer.pos, buffer.full = int(state["pos"]), bool(state["full"])
+
+
+def _buffer_arrays(buffer: Any) -> list[str]:
+    names = [n for n in _BUFFER_ARRAYS if isinstance(getattr(buffer, n, None), np.ndarray)]
+    if "observations" not in names:
+        raise RunError(f"a {type(buffer).__name__} cannot be kept in a checkpoint.")
+    return names
+
+
+def _named(name: str, observation: Any) -> dict[str, np.ndarray]:
+    if isinstance(observation, Mapping):
+        return {f"{name}/{key}": value for key, value in observation.items()}
+    return {} if observation is None else {name: observation}
+
+
+def _unnamed(name: str, arrays: Mapping[str, np.ndarray]) -> Any:
+    if name in arrays:
+        return arrays[name]
+    parts = {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{name}/")}
+    return parts or None
+
+
+def _random_state(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the state of every generator in use: JSON data, and arrays."""
+    import torch
+
+    # The global generator is what SB3 shuffles minibatches with.
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    version, words, next_gauss = random.getstate()
+    arrays = {
+        "numpy_keys": np.asarray(keys),
+        "torch_cpu": torch.get_rng_state().numpy(),
+        "python_words": np.array(words, np.uint64),
+    }
+    if model.device.type == "cuda":
+        arrays["torch_cuda"] = torch.cuda.get_rng_state(model.device).numpy()
+    plain = {
+        "numpy": [kind, position, has_gauss, gauss],
+        "python": [version, next_gauss],
+        "action_space": model.action_space.np_random.bit_generator.state,
+    }
+    return plain, arrays
+
+
+def _set_random_state(
+    model: Any, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    import torch
+
+    kind, position, has_gauss, gauss = plain["numpy"]
+    np.random.set_state((kind, arrays["numpy_keys"], position, has_gauss, gauss))  # noqa: NPY002
+    version, next_gauss = plain["python"]
+    random.setstate((version, tuple(int(w) for w in arrays["python_words"]), next_gauss))
+    model.action_space.np_random.bit_generator.state = plain["action_space"]
+    torch.set_rng_state(torch.from_numpy(arrays["torch_cpu"]))
+    if model.device.type == "cuda" and "torch_cuda" in arrays:
+        torch.cuda.set_rng_state(torch.from_numpy(arrays["torch_cuda"]), model.device)

@@ -1,0 +1,178 @@
+"""Success, return and KPIs of a policy over a given number of episodes, without bias.
+
+Every world contributes a number of episodes fixed beforehand. (Taking the first N that finish would
+prefer short episodes, which are the failures of one task and the successes of another.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from proveout.envs.core.errors import ConfigError
+from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
+from proveout.training.progress import Progress
+from proveout.training.tasks import WorldsSpec, make_worlds
+
+DEFAULT_EPISODES = 1000
+_MAX_WORLDS = 512
+# Standard normal quantile of a two-sided 95 % interval.
+_Z95 = 1.959963984540054
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a success rate.
+
+    Wilson, Probable inference, the law of succession, and statistical inference (1927), eq. 4.
+    """
+    if trials == 0:
+        return 0.0, 1.0
+    rate = successes / trials
+    z2 = _Z95**2 / trials
+    centre = (rate + z2 / 2.0) / (1.0 + z2)
+    half = _Z95 / (1.0 + z2) * math.sqrt(rate * (1.0 - rate) / trials + z2 / (4.0 * trials))
+    # At the ends the bound is exactly 0 or 1; rounding must not leave it just inside.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return low, high
+
+
+def evaluation_worlds(episodes: int, most: int = _MAX_WORLDS) -> int:
+    """Return a number of worlds, at most `most`, that divides the episodes evenly if one is near.
+
+    Without a divisor in the upper half, some worlds contribute one episode more than others, which
+    is as free of bias, as it is fixed beforehand.
+    """
+    most = min(episodes, most)
+    return next((n for n in range(most, most // 2, -1) if episodes % n == 0), most)
+
+
+def evaluate(
+    policy: Policy | PolicySource,
+    spec: WorldsSpec,
+    *,
+    episodes: int = DEFAULT_EPISODES,
+    seed: int = 0,
+    policy_device: str = "cpu",
+    shown: bool = False,
+) -> dict[str, Any]:
+    """Run a deterministic policy for exactly `episodes` episodes.
+
+    An invalid episode takes its place among them, but is never counted as a result: replacing it
+    would prefer the states that stay valid. `episodes` in the result are those that count.
+
+    Args:
+        policy: A policy, or where to load it from.
+        spec: The worlds; `num_envs` 0: chosen here.
+        episodes: Episodes to run.
+        seed: Of the worlds.
+        policy_device: Torch device of a policy that is loaded here.
+        shown: Show progress on standard error.
+
+    Returns:
+        JSON data: `success_rate`, `success_interval` [low, high] (95 %), `episodes`,
+        `invalid_worlds`, `kpis` (name -> mean, std, unit, episodes), `return_mean`, `return_std`,
+        `length_mean`, `env_id`, `seed`, `num_envs`, `device`, `workers`, `seconds`. A figure that
+        no episode gave is None.
+    """
+    if episodes < 1:
+        raise ConfigError(f"episodes must be at least 1, got {episodes}.")
+    worlds = spec.num_envs or evaluation_worlds(episodes)
+    if worlds > episodes:
+        raise ConfigError(
+            f"{worlds} worlds for {episodes} episodes: some would contribute none; "
+            f"use --num-envs {evaluation_worlds(episodes)}."
+        )
+    env = make_worlds(
+        replace(spec, num_envs=worlds, array_type="numpy", phase_spread=0.0, render_worlds=())
+    )
+    try:
+        if isinstance(policy, PolicySource):
+            policy = load_policy(policy, env, policy_device)
+        began = time.monotonic()
+        with Progress("evaluate", episodes, unit="episodes", shown=shown) as progress:
+            names, table, invalid = _roll_out(policy, env, episodes, seed, progress)
+        result = _summary(env, names, table)
+        result.update(
+            invalid_worlds=invalid,
+            env_id=spec.env_id,
+            seed=seed,
+            num_envs=worlds,
+            device=str(env.unwrapped.device),
+            workers=int(env.unwrapped.workers),
+            seconds=time.monotonic() - began,
+        )
+        return result
+    finally:
+        env.close()
+
+
+def _roll_out(
+    policy: Policy, env: Any, episodes: int, seed: int, progress: Progress
+) -> tuple[list[str], np.ndarray, int]:
+    """Return the statistics' names, a row for each valid episode, and the invalid episodes."""
+    quota = (episodes + np.arange(env.num_envs)[::-1]) // env.num_envs
+    done_count = np.zeros(env.num_envs, np.int64)
+    names = [name for name, _ in env.unwrapped.statistics]
+    rows: list[np.ndarray] = []
+    invalid = 0
+    observation, _ = env.reset(seed=seed)
+    while (done_count < quota).any():
+        actions = actions_of(policy, observation)
+        observation, _, terminated, truncated, info = env.step(actions)
+        done = terminated | truncated
+        if not done.any():
+            continue
+        wanted = done & (done_count < quota)
+        bad = np.asarray(info["invalid"], bool) & wanted
+        invalid += int(bad.sum())
+        valid = wanted & ~bad
+        if valid.any():
+            statistics = info["episode_statistics"]
+            rows.append(np.stack([statistics[name][valid] for name in names], axis=1))
+        done_count[wanted] += 1
+        progress.update(int(done_count.sum()))
+    table = np.concatenate(rows).astype(np.float64) if rows else np.zeros((0, len(names)))
+    return names, table, invalid
+
+
+def _summary(env: Any, names: list[str], table: np.ndarray) -> dict[str, Any]:
+    column = {name: table[:, i] for i, name in enumerate(names)}
+    count = len(table)
+    successes = int((column["success"] > 0.5).sum())
+    kpis = {}
+    for kpi in env.unwrapped.task.kpis:
+        # An indicator may be undefined in an episode, such as a time to collision without traffic.
+        values = column[kpi.name][np.isfinite(column[kpi.name])]
+        kpis[kpi.name] = {
+            "mean": float(values.mean()) if len(values) else None,
+            "std": float(values.std()) if len(values) else None,
+            "unit": kpi.unit,
+            "episodes": len(values),
+        }
+    return {
+        "success_rate": successes / count if count else None,
+        "success_interval": list(wilson_interval(successes, count)) if count else None,
+        "episodes": count,
+        "kpis": kpis,
+        "return_mean": float(column["return"].mean()) if count else None,
+        "return_std": float(column["return"].std()) if count else None,
+        "length_mean": float(column["length"].mean()) if count else None,
+    }
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """Return an evaluation in words."""
+    if not result["episodes"]:
+        return f"No valid episode: all {result['invalid_worlds']} were invalid."
+    low, high = result["success_interval"]
+    text = (
+        f"Success {result['success_rate']:.3f} (95 % interval {low:.3f} to {high:.3f}) over "
+        f"{result['episodes']} episodes, mean return {result['return_mean']:.2f}"
+    )
+    if result["invalid_worlds"]:
+        text += f"; {result['invalid_worlds']} further episodes were invalid and are not counted"
+    return text + "."

@@ -1,0 +1,105 @@
+"""Watch a policy: frames to a video, or a window, and the statistics of each episode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from proveout.envs.core.errors import ConfigError
+from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
+from proveout.training.tasks import WorldsSpec, make_worlds, task_class
+from proveout.training.video import tile, write_video
+
+
+def play(
+    policy: Policy | PolicySource,
+    spec: WorldsSpec,
+    *,
+    video: Path | None,
+    episodes: int = 3,
+    seed: int = 0,
+) -> list[dict[str, float]]:
+    """Roll out, and return the statistics of the episodes that finished.
+
+    Args:
+        policy: A policy, or where to load it from.
+        spec: The worlds; all of `num_envs` are shown side by side.
+        video: Where to write it (.mp4); None: no picture, statistics only.
+        episodes: Episodes of each world.
+        seed: Of the worlds.
+    """
+    if episodes < 1:
+        raise ConfigError(f"episodes must be at least 1, got {episodes}.")
+    drawn = () if video is None else tuple(range(spec.num_envs))
+    workers = min(spec.workers or 1, spec.num_envs)
+    env = make_worlds(replace(spec, workers=workers, render_worlds=drawn, phase_spread=0.0))
+    try:
+        if isinstance(policy, PolicySource):
+            policy = load_policy(policy, env)
+        told: list[dict[str, float]] = []
+        frames = _frames(policy, env, episodes, seed, told, drawn != ())
+        if video is None:
+            for _ in frames:
+                pass
+        else:
+            write_video(video, frames, float(env.metadata.get("render_fps", 20)))
+        return told
+    finally:
+        env.close()
+
+
+def _frames(
+    policy: Policy,
+    env: Any,
+    episodes: int,
+    seed: int,
+    told: list[dict[str, float]],
+    drawn: bool,
+) -> Iterator[np.ndarray]:
+    """Yield a picture for each step; append the statistics of finished episodes to `told`."""
+    observation, _ = env.reset(seed=seed)
+    left = np.full(env.num_envs, episodes)
+    while (left > 0).any():
+        if drawn:
+            yield tile(env.render())
+        observation, _, terminated, truncated, info = env.step(actions_of(policy, observation))
+        for world in np.flatnonzero((terminated | truncated) & (left > 0)):
+            left[world] -= 1
+            if np.asarray(info["invalid"])[world]:
+                told.append({"world": float(world), "invalid": 1.0})
+                continue
+            statistics = info["episode_statistics"]
+            row = {name: float(values[world]) for name, values in statistics.items()}
+            told.append({"world": float(world), **row})
+
+
+def play_in_window(
+    source: PolicySource, env_id: str, config: Any, *, episodes: int, seed: int
+) -> None:
+    """Show one world in a window until the episodes are over or the window is closed.
+
+    The policy is loaded for the vector environment of one world, then acts on the single one.
+    """
+    import gymnasium
+
+    task_class(env_id)
+    vector = make_worlds(WorldsSpec(env_id, config, num_envs=1, device="cpu", workers=1))
+    try:
+        policy = load_policy(source, vector)
+    finally:
+        vector.close()
+    env = gymnasium.make(env_id, config=config, render_mode="human")
+    try:
+        for episode in range(episodes):
+            observation, _ = env.reset(seed=seed + episode)
+            over = False
+            while not over:
+                action = actions_of(policy, observation[None])[0]
+                observation, _, terminated, truncated, _ = env.step(action)
+                env.render()
+                over = bool(terminated or truncated)
+    finally:
+        env.close()

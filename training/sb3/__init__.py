@@ -1,0 +1,1 @@
+"""Stable-Baselines3 on vector environments: the bridge and the callbacks."""

@@ -1,0 +1,60 @@
+"""A learning rate that follows the KL divergence of the updates.
+
+As in rsl_rl and in Schulman et al., Proximal Policy Optimization Algorithms (2017), section 4, but
+acting on the learning rate: once for an iteration, a factor up or down between bounds.
+"""
+
+from __future__ import annotations
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+
+class AdaptiveKL(BaseCallback):
+    """Divide the learning rate where an update went too far, multiply where it went not far enough.
+
+    Reads `train/approx_kl`, which PPO logs: the mean over the minibatches of the last epoch.
+    """
+
+    def __init__(
+        self,
+        kl_low: float,
+        kl_high: float,
+        *,
+        factor: float = 1.5,
+        lowest: float = 1e-5,
+        highest: float = 1e-2,
+    ) -> None:
+        """Set the bounds.
+
+        Args:
+            kl_low: Below this divergence the rate goes up.
+            kl_high: Above it the rate goes down.
+            factor: Ratio of one change.
+            lowest: Lower bound of the learning rate.
+            highest: Upper bound of the learning rate.
+        """
+        super().__init__()
+        self.kl_low = kl_low
+        self.kl_high = kl_high
+        self.factor = factor
+        self.lowest = lowest
+        self.highest = highest
+
+    def adapted(self, rate: float, kl: float) -> float:
+        """Return the learning rate after an update with divergence `kl`."""
+        if kl > self.kl_high:
+            return max(rate / self.factor, self.lowest)
+        if kl < self.kl_low:
+            return min(rate * self.factor, self.highest)
+        return rate
+
+    def _on_rollout_start(self) -> None:
+        kl = self.logger.name_to_value.get("train/approx_kl")
+        if kl is None:  # before the first update
+            return
+        rate = self.adapted(float(self.model.lr_schedule(1.0)), float(kl))
+        self.model.learning_rate = rate
+        self.model._setup_lr_schedule()
+
+    def _on_step(self) -> bool:
+        return True

@@ -1,0 +1,134 @@
+"""What happens around the iterations of a training: figures, checkpoints, and stopping."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from proveout.training.progress import Progress
+from stable_baselines3.common.callbacks import BaseCallback
+
+
+class StopRequested(Exception):
+    """Raised between two iterations after a signal; everything is saved."""
+
+    def __init__(self, signal_number: int) -> None:
+        """Keep the signal's number."""
+        super().__init__(f"stopped by signal {signal_number}")
+        self.signal_number = signal_number
+
+
+class StopSignals:
+    """While active, the first SIGINT or SIGTERM is noted; a second one stops at once."""
+
+    def __init__(self) -> None:
+        """Nothing is noted yet."""
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        """Take over the signals; in another thread than the main one, do nothing."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        print(
+            "\nStopping after this iteration, with a checkpoint; Ctrl-C again stops at once.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class TrainingLoop(BaseCallback):
+    """Logs the episode statistics, shows progress, saves checkpoints, and stops when asked.
+
+    Attributes:
+        seconds: Wall-clock time since training began, with what earlier parts of a resumed run
+            took [s]; making and compiling the worlds is not in it.
+    """
+
+    def __init__(
+        self,
+        venv: Any,
+        progress: Progress,
+        signals: StopSignals,
+        save: Callable[[float, bool], Any],
+        *,
+        checkpoint_interval: float,
+        seconds_before: float = 0.0,
+    ) -> None:
+        """Set up.
+
+        Args:
+            venv: The `SB3VecEnv`.
+            progress: Where to show it.
+            signals: Where a request to stop is noted.
+            save: Writes a checkpoint; takes the training seconds and whether a stop was requested.
+            checkpoint_interval: Seconds between two checkpoints.
+            seconds_before: Training time of the run before it was resumed [s].
+        """
+        super().__init__()
+        self.venv = venv
+        self.progress = progress
+        self.signals = signals
+        self.save = save
+        self.checkpoint_interval = checkpoint_interval
+        self._before = seconds_before
+        self._began = time.monotonic()
+        self._saved = self._began
+        self._figures: dict[str, str] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far [s]."""
+        return self._before + time.monotonic() - self._began
+
+    def _on_training_start(self) -> None:
+        self._began = self._saved = time.monotonic()
+
+    def _on_rollout_start(self) -> None:
+        # Here, between an update and the next roll-out, the model is what a resumed run needs.
+        if self.signals.received is not None:
+            self.save(self.seconds, True)
+            raise StopRequested(self.signals.received)
+        now = time.monotonic()
+        if now - self._saved >= self.checkpoint_interval and self.num_timesteps > 0:
+            self.save(self.seconds, False)
+            self._saved = time.monotonic()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        means = self.venv.drain_statistics()
+        for name, value in means.items():
+            self.logger.record_mean(f"episode/{name}", value)
+        self.logger.record("rollout/invalid_worlds", self.venv.num_invalid)
+        self.logger.record("time/training_seconds", self.seconds)
+        if "return" in means:
+            self._figures["return"] = f"{means['return']:.2f}"
+        if "success" in means:
+            self._figures["success"] = f"{means['success']:.2f}"
+        if self.venv.num_invalid:
+            self._figures["invalid worlds"] = str(self.venv.num_invalid)
+        self.progress.update(self.model.num_timesteps, self._figures)

@@ -1,0 +1,380 @@
+"""A Gymnasium `VectorEnv` with SAME_STEP autoreset as a Stable-Baselines3 `VecEnv`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from proveout.assets.errors import ProveoutError
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+# Statistics of an episode that SB3 knows under names of its own.
+_RETURN, _LENGTH, _SUCCESS = "return", "length", "success"
+
+
+class BridgeError(ProveoutError, TypeError):
+    """An environment that cannot be bridged, or a wrapper that would be bypassed or double."""
+
+
+class SB3VecEnv(VecEnv):
+    """Worlds of one `VectorEnv`, seen by Stable-Baselines3.
+
+    Python touches only the worlds that finish in a step. The info of any other world is an empty
+    dict, whatever the environment says in `info`. A finished world's info has
+
+    - `terminal_observation` (O,) and `TimeLimit.truncated`, as SB3's own vector environments;
+    - `episode`: `{"r": return, "l": length, "t": seconds since creation}`, so that no `Monitor`
+      or `VecMonitor` is needed; left out where the environment says that the episode does not
+      count (`_episode_statistics`);
+    - `is_success`, and `episode_statistics` (name -> number), if the environment has them;
+    - `invalid: True` for a world that the environment's guard threw out. Nothing is learnt from
+      that step: its reward is 0 and its terminal observation is the one before the step, so that
+      a bootstrapped return is the value already held.
+
+    Observations, rewards and ends are copies that no later step overwrites.
+
+    Attributes:
+        env: The vector environment.
+        num_invalid: Invalid worlds since creation.
+        num_episodes: Finished episodes that count since creation.
+    """
+
+    def __init__(self, env: VectorEnv) -> None:
+        """Take over a vector environment.
+
+        Args:
+            env: Autoreset mode SAME_STEP; NumPy or torch arrays (torch on any device: copied to
+                the host each step).
+
+        Raises:
+            BridgeError: not a `VectorEnv`, or another autoreset mode.
+        """
+        if isinstance(env, VecEnv):
+            raise BridgeError(
+                f"{type(env).__name__} is a Stable-Baselines3 VecEnv already; use it as it is."
+            )
+        if not isinstance(env, VectorEnv):
+            raise BridgeError(
+                f"{type(env).__name__} is not a gymnasium.vector.VectorEnv; make it with "
+                "gymnasium.make_vec, or wrap a single Env in DummyVecEnv."
+            )
+        mode = env.metadata.get("autoreset_mode")
+        if mode != AutoresetMode.SAME_STEP:
+            raise BridgeError(
+                f"{type(env.unwrapped).__name__} has autoreset mode {mode}; Stable-Baselines3 "
+                "needs AutoresetMode.SAME_STEP, or it would learn from the steps that only reset."
+            )
+        self.env = env
+        self.num_invalid = 0
+        self.num_episodes = 0
+        self.closed = False
+        self._started = time.monotonic()
+        self._torch_device = _torch_device(env)
+        self._actions: Any = None
+        self._observation: Any = None
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        # VecVideoRecorder reads the frame rate here.
+        self.metadata = {**env.metadata, "render_modes": self.metadata["render_modes"]}
+        self._infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, np.int64)
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    # Stepping
+
+    def reset(self) -> Any:
+        """Reset all worlds with the seed and options set before; return observations (N, O)."""
+        options = self._options[0]
+        if any(each != options for each in self._options):
+            raise BridgeError("All worlds are reset together; give set_options one dict for all.")
+        observation, _ = self.env.reset(seed=self._seeds[0], options=options or None)
+        self._reset_seeds()
+        self._reset_options()
+        self._returns[:] = 0.0
+        self._lengths[:] = 0
+        self._observation = _host(observation)
+        return self._observation
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keep the actions (N, A) for `step_wait`."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step; return observations, rewards (N,) float32, dones (N,) and N infos."""
+        actions = self._actions
+        if self._torch_device is not None:
+            import torch
+
+            actions = torch.as_tensor(actions, device=self._torch_device)
+        new, reward, terminated, truncated, info = self.env.step(actions)
+        observation = _host(new)
+        rewards = np.array(_numpy(reward), np.float32)
+        ended = np.array(_numpy(terminated), bool)
+        done = ended | _numpy(truncated).astype(bool)
+        self._returns += rewards
+        self._lengths += 1
+        # A dict that was handed out is replaced, never cleared: a callback may still hold it.
+        infos = self._infos
+        for world, old in enumerate(infos):
+            if old:
+                infos[world] = {}
+        if done.any():
+            self._finish(np.flatnonzero(done), rewards, ended, info)
+        self._observation = observation
+        return observation, rewards, done, list(infos)
+
+    def _finish(
+        self, worlds: np.ndarray, rewards: np.ndarray, ended: np.ndarray, info: Any
+    ) -> None:
+        """Fill the infos of finished `worlds` (indices); make the reward of an invalid one 0."""
+        if "final_obs" not in info:
+            raise BridgeError(
+                f"{type(self.env.unwrapped).__name__} ended episodes without info['final_obs']; "
+                "SAME_STEP environments must report the observation before the reset."
+            )
+        final = _take(info["final_obs"], worlds)
+        invalid = np.zeros(len(worlds), bool)
+        if "invalid" in info:
+            invalid = _numpy(info["invalid"])[worlds].astype(bool)
+        if invalid.any():
+            self.num_invalid += int(invalid.sum())
+            rewards[worlds[invalid]] = 0.0
+            final = _replace(final, invalid, _take(self._observation, worlds[invalid]))
+        counted, names, rows = self._statistics(worlds, info, invalid)
+        seconds = round(time.monotonic() - self._started, 6)
+        extra = info.get("final_info", {})
+        truncated = (~ended[worlds]).tolist()
+        bad = invalid.tolist()
+        for row, world in enumerate(worlds.tolist()):
+            told: dict[str, Any] = {
+                "terminal_observation": _row(final, row),
+                "TimeLimit.truncated": truncated[row],
+            }
+            if extra:
+                told.update(_unbatch(extra, world))
+            if bad[row]:
+                told["invalid"] = True
+            if counted[row]:
+                values = dict(zip(names, rows[row], strict=True))
+                told["episode"] = {
+                    "r": values[_RETURN],
+                    "l": int(values[_LENGTH]),
+                    "t": seconds,
+                }
+                if _SUCCESS in values:
+                    told["is_success"] = values[_SUCCESS] > 0.5
+                told["episode_statistics"] = values
+            self._infos[world] = told
+        self._returns[worlds] = 0.0
+        self._lengths[worlds] = 0
+
+    def _statistics(
+        self, worlds: np.ndarray, info: Any, invalid: np.ndarray
+    ) -> tuple[list[bool], list[str], list[list[float]]]:
+        """Return which of `worlds` count, the names, and a row of statistics for each world."""
+        if "episode_statistics" in info:
+            named = {k: _numpy(v) for k, v in info["episode_statistics"].items() if k[:1] != "_"}
+            table = np.stack([v[worlds].astype(np.float64) for v in named.values()], axis=1)
+            names = list(named)
+            mask = info.get("_episode_statistics")
+            counted = ~invalid if mask is None else _numpy(mask)[worlds].astype(bool)
+        else:
+            names = [_RETURN, _LENGTH]
+            table = np.stack([self._returns[worlds], self._lengths[worlds]], axis=1)
+            counted = ~invalid
+        self.num_episodes += int(counted.sum())
+        for column, name in enumerate(names):
+            values = table[counted, column]
+            values = values[np.isfinite(values)]
+            self._sums[name] = self._sums.get(name, 0.0) + float(values.sum())
+            self._counts[name] = self._counts.get(name, 0) + len(values)
+        return counted.tolist(), names, table.tolist()
+
+    def drain_statistics(self) -> dict[str, float]:
+        """Return the mean of each episode statistic since the last call; empty if none finished."""
+        means = {k: total / self._counts[k] for k, total in self._sums.items() if self._counts[k]}
+        self._sums, self._counts = {}, {}
+        return means
+
+    # State
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return the worlds' state and what this class counts.
+
+        Raises:
+            BridgeError: the environment has no `state_dict`.
+        """
+        if not hasattr(self.env, "state_dict"):
+            raise BridgeError(f"{type(self.env.unwrapped).__name__} has no state_dict to save.")
+        state = {f"env/{name}": value for name, value in self.env.state_dict().items()}
+        state["bridge/returns"] = self._returns.copy()
+        state["bridge/lengths"] = self._lengths.copy()
+        state["bridge/counters"] = np.array([self.num_invalid, self.num_episodes], np.int64)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore what `state_dict` returned; pending seeds are dropped."""
+        part = {k.removeprefix("env/"): v for k, v in state.items() if k.startswith("env/")}
+        unwrapped: Any = self.env
+        unwrapped.load_state_dict(part)
+        self._returns[:] = state["bridge/returns"]
+        self._lengths[:] = state["bridge/lengths"]
+        self.num_invalid, self.num_episodes = (int(n) for n in state["bridge/counters"])
+        self._reset_seeds()
+
+    # The rest of the VecEnv interface
+
+    def close(self) -> None:
+        """Close the environment; a second call does nothing."""
+        if not self.closed:
+            self.closed = True
+            self.env.close()
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """Return one (H, W, 3) uint8 frame for each rendered world."""
+        frames = self.env.render()
+        return [] if frames is None else list(frames)
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Return an attribute of the worlds; one of the vector environment is repeated."""
+        chosen = self._indices(indices)
+        singles = getattr(self.env.unwrapped, "envs", None)
+        if singles is not None and hasattr(singles[0], "get_wrapper_attr"):
+            return [singles[i].get_wrapper_attr(attr_name) for i in chosen]
+        value = getattr(self.env, attr_name)
+        return [value for _ in chosen]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the worlds.
+
+        Raises:
+            BridgeError: some of the worlds were named, but they are one object.
+        """
+        chosen = self._indices(indices)
+        singles = getattr(self.env.unwrapped, "envs", None)
+        if singles is not None:
+            for i in chosen:
+                setattr(singles[i].unwrapped, attr_name, value)
+        elif set(chosen) == set(range(self.num_envs)):
+            setattr(self.env.unwrapped, attr_name, value)
+        else:
+            raise BridgeError(
+                f"The worlds of {type(self.env.unwrapped).__name__} are one object; "
+                f"'{attr_name}' cannot be set for some of them only."
+            )
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
+    ) -> list[Any]:
+        """Call a method of each world; one of the vector environment is called once, repeated."""
+        chosen = self._indices(indices)
+        singles = getattr(self.env.unwrapped, "envs", None)
+        if singles is not None and hasattr(singles[0], "get_wrapper_attr"):
+            return [singles[i].get_wrapper_attr(method_name)(*args, **kwargs) for i in chosen]
+        value = getattr(self.env, method_name)(*args, **kwargs)
+        return [value for _ in chosen]
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """Say whether the worlds are wrapped; true for `Monitor`, whose statistics are built in.
+
+        Raises:
+            BridgeError: asked by a `VecMonitor` that is being put around this environment.
+        """
+        if wrapper_class is Monitor:
+            _refuse_monitor()
+            return [True for _ in self._indices(indices)]
+        layer: Any = self.env
+        found = isinstance(layer, wrapper_class)
+        while not found and isinstance(layer, VectorWrapper):
+            layer = layer.env
+            found = isinstance(layer, wrapper_class)
+        return [found for _ in self._indices(indices)]
+
+    def _indices(self, indices: VecEnvIndices) -> list[int]:
+        return list(self._get_indices(indices))
+
+
+def _refuse_monitor() -> None:
+    """Raise if the call comes from `VecMonitor.__init__`, through any wrappers between."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is VecMonitor.__init__.__code__:
+            raise BridgeError(
+                "SB3VecEnv has episode statistics built in and VecMonitor would replace them; "
+                "leave VecMonitor out."
+            )
+        frame = frame.f_back  # type: ignore[assignment]
+
+
+def _torch_device(env: VectorEnv) -> Any:
+    """Return the torch device of an environment of torch arrays, else None."""
+    if getattr(env, "array_type", "numpy") != "torch":
+        return None
+    return str(getattr(env, "device", "cpu"))
+
+
+def _numpy(array: Any) -> np.ndarray:
+    """Return a host array; of a host array, itself."""
+    if hasattr(array, "detach"):
+        array = array.detach().cpu().numpy()
+    return np.asarray(array)
+
+
+def _host(observation: Any) -> Any:
+    """Return a copy on the host of an array or of a dict of arrays."""
+    if isinstance(observation, Mapping):
+        return {name: _host(value) for name, value in observation.items()}
+    return np.array(_numpy(observation))
+
+
+def _take(observation: Any, worlds: np.ndarray) -> Any:
+    """Return the rows `worlds` of a dense observation, or of Gymnasium's array of objects."""
+    if isinstance(observation, Mapping):
+        return {name: _take(value, worlds) for name, value in observation.items()}
+    if hasattr(observation, "detach"):
+        import torch
+
+        return _numpy(observation[torch.as_tensor(worlds, device=observation.device)])
+    if isinstance(observation, np.ndarray) and observation.dtype == object:
+        rows = [observation[world] for world in worlds]
+        if isinstance(rows[0], Mapping):
+            return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        return np.stack(rows)
+    return np.asarray(observation)[worlds]
+
+
+def _replace(observation: Any, mask: np.ndarray, rows: Any) -> Any:
+    """Return `observation` with the rows under `mask` exchanged."""
+    if isinstance(observation, Mapping):
+        return {name: _replace(observation[name], mask, rows[name]) for name in observation}
+    observation = np.array(observation)
+    observation[mask] = rows
+    return observation
+
+
+def _row(observation: Any, row: int) -> Any:
+    """Return one row, of its own memory."""
+    if isinstance(observation, Mapping):
+        return {name: _row(value, row) for name, value in observation.items()}
+    return observation[row].copy()
+
+
+def _unbatch(info: Mapping[str, Any], world: int) -> Iterable[tuple[str, Any]]:
+    """Yield what Gymnasium's batched `final_info` says of one world."""
+    for name, value in info.items():
+        if name.startswith("_") or not _numpy(info.get(f"_{name}", np.ones(world + 1)))[world]:
+            continue
+        if isinstance(value, Mapping):
+            yield name, dict(_unbatch(value, world))
+        else:
+            yield name, value[world]

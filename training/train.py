@@ -1,0 +1,341 @@
+"""Train a policy on a task: one call, one run directory, resumable at any moment."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from proveout.envs.core.errors import ConfigError, RunError
+from proveout.training import checkpoint as checkpoints
+from proveout.training.evaluate import DEFAULT_EPISODES, evaluate, sentence
+from proveout.training.presets import Preset, build_algorithm, make_preset
+from proveout.training.progress import Progress, say
+from proveout.training.run import EVALUATION, POLICY, VIDEO, Run, provenance, write_json
+from proveout.training.tasks import WorldsSpec, make_worlds, task_class, task_config
+
+
+def _option(default: Any, unit: str, text: str) -> Any:
+    return field(default=default, metadata={"unit": unit, "help": text})
+
+
+_RUNS = Path("runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train."""
+
+    algo: str = _option("ppo", "", "ppo, a2c, sac, td3 or tqc")
+    total_timesteps: int | None = _option(None, "samples", "over all worlds; None: the preset's")
+    num_envs: int | None = _option(None, "worlds", "None: the preset's")
+    seed: int = _option(0, "", "of the worlds, the networks and the exploration")
+    device: str = _option("auto", "", "auto, cpu or cuda:N, for worlds and networks")
+    workers: int | None = _option(None, "processes", "of the worlds on the CPU; None: all cores")
+    hyperparameters: tuple[str, ...] = _option(
+        (), "", "key=value of the algorithm or the preset, such as learning_rate=3e-4"
+    )
+    checkpoint_interval: float = _option(30.0, "s", "time between two checkpoints")
+    evaluation_episodes: int = _option(
+        DEFAULT_EPISODES, "episodes", "of the evaluation at the end; 0: none"
+    )
+    video: bool = _option(True, "", "write a video at the end")
+    runs: Path = _option(_RUNS, "", "folder of the run directories")  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed must be from 0 to {2**32 - 1}, got {self.seed}.")
+        if not self.checkpoint_interval > 0.0:
+            raise ConfigError(
+                f"checkpoint_interval must be a positive time in seconds, "
+                f"got {self.checkpoint_interval}."
+            )
+        if self.evaluation_episodes < 0:
+            raise ConfigError(
+                f"evaluation_episodes must not be negative, got {self.evaluation_episodes}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeConfig:
+    """What may change when a run goes on; None: as it was."""
+
+    total_timesteps: int | None = _option(None, "samples", "new end of the training")
+    device: str | None = _option(None, "", "auto, cpu or cuda:N")
+    workers: int | None = _option(None, "processes", "of the worlds on the CPU")
+
+
+class TrainingInterrupted(Exception):
+    """The training was told to stop, and saved everything first.
+
+    Attributes:
+        run: The run, which can be resumed.
+        signal_number: SIGINT or SIGTERM.
+    """
+
+    def __init__(self, run: Run, signal_number: int) -> None:
+        """Keep both."""
+        super().__init__(
+            f"Stopped; everything is saved. Go on with: proveout train --resume {run.folder}"
+        )
+        self.run = run
+        self.signal_number = signal_number
+
+
+def train(
+    env_id: str,
+    config: Any = None,
+    settings: TrainConfig | None = None,
+    *,
+    argv: Sequence[str] = (),
+) -> Run:
+    """Train from scratch.
+
+    Args:
+        env_id: Registered id.
+        config: The task's config; None: its defaults.
+        settings: How; None: defaults.
+        argv: For the manifest.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        TrainingInterrupted: on SIGINT or SIGTERM, after saving.
+        ProveoutError: as the message says.
+    """
+    from proveout.training.presets import parse_hyperparameters
+
+    settings = settings or TrainConfig()
+    task = task_class(env_id)
+    config = task.config_class() if config is None else config
+    overrides = parse_hyperparameters(settings.hyperparameters)
+    for key in ("total_timesteps", "num_envs"):
+        if getattr(settings, key) is not None:
+            overrides[key] = getattr(settings, key)
+    preset = make_preset(settings.algo, task.presets, overrides)
+    manifest = {
+        "algo": settings.algo,
+        "config": config.to_dict(),
+        "preset": preset.to_plain(),
+        "train": asdict(settings),
+        **provenance(list(argv)),
+    }
+    run = Run.create(settings.runs, env_id, settings.seed, manifest)
+    return _learn(run, config, preset, settings, None)
+
+
+def resume(
+    folder: Path | str, changes: ResumeConfig | None = None, *, argv: Sequence[str] = ()
+) -> Run:
+    """Go on with a run from its last whole checkpoint.
+
+    Raises:
+        RunError: not a run, damaged, or finished already.
+        TrainingInterrupted: on SIGINT or SIGTERM, after saving.
+    """
+    run = Run.open(folder)
+    changes = changes or ResumeConfig()
+    settings = _settings(run)
+    preset = make_preset(run.manifest["algo"], {}, run.manifest["preset"])
+    if changes.total_timesteps is not None:
+        preset = replace(preset, total_timesteps=changes.total_timesteps)
+    if changes.device is not None:
+        settings = replace(settings, device=changes.device)
+    if changes.workers is not None:
+        settings = replace(settings, workers=changes.workers)
+    reached = run.manifest.get("num_timesteps", 0)
+    if run.manifest["state"] == "complete" and preset.total_timesteps <= reached:
+        raise RunError(
+            f"{run.folder} is complete with {reached} samples; "
+            "give --total-timesteps with a larger number to train on."
+        )
+    last = checkpoints.latest_checkpoint(run.checkpoints)
+    if last is None:
+        say(f"{run.folder} has no checkpoint yet; it starts from the beginning.")
+    history = [*run.manifest.get("resumed", []), {"from": last and last.name, "argv": list(argv)}]
+    run.update(preset=preset.to_plain(), resumed=history, state="started")
+    config = task_config(run.env_id, run.manifest["config"])
+    return _learn(run, config, preset, settings, last)
+
+
+def _settings(run: Run) -> TrainConfig:
+    """Return the settings in a manifest."""
+    data: Mapping[str, Any] = run.manifest["train"]
+    try:
+        return TrainConfig(
+            **{
+                **data,
+                "hyperparameters": tuple(data["hyperparameters"]),
+                "runs": Path(data["runs"]),
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{run.folder / 'manifest.json'}: 'train' is damaged or of another release ({error}); "
+            "train again."
+        ) from error
+
+
+def _learn(run: Run, config: Any, preset: Preset, settings: TrainConfig, start: Path | None) -> Run:
+    """Train, save, evaluate and film."""
+    from proveout.training.sb3.loop import StopRequested, StopSignals
+
+    spec = WorldsSpec(
+        run.env_id,
+        config,
+        num_envs=preset.num_envs,
+        device=settings.device,
+        workers=settings.workers,
+        # All worlds timing out together would cost one batch-1 value forward each, in one step.
+        phase_spread=1.0,
+    )
+    say(f"Run directory: {run.folder}")
+    with StopSignals() as signals:
+        try:
+            policy, device = _train_policy(run, preset, settings, spec, start, signals)
+        except StopRequested as stop:
+            run.update(state="interrupted")
+            raise TrainingInterrupted(run, stop.signal_number) from None
+    return _finish(run, policy, replace(spec, phase_spread=0.0), settings, device)
+
+
+def _train_policy(
+    run: Run,
+    preset: Preset,
+    settings: TrainConfig,
+    spec: WorldsSpec,
+    start: Path | None,
+    signals: Any,
+) -> tuple[Any, str]:
+    """Return the trained algorithm and its torch device; policy.zip is written."""
+    from proveout.policies.atomic import atomic_path
+    from proveout.training.logs import run_logger
+    from proveout.training.sb3.adaptive_kl import AdaptiveKL
+    from proveout.training.sb3.loop import StopRequested, TrainingLoop
+    from proveout.training.sb3.vec_env import SB3VecEnv
+    from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+
+    say(f"Making {spec.num_envs} worlds of {run.env_id} ...")
+    venv = SB3VecEnv(make_worlds(spec))
+    try:
+        device = str(getattr(venv.env, "device", "cpu"))
+        workers = getattr(venv.env, "workers", 1)
+        say(f"On {device} with {workers} worker(s); {preset.total_timesteps} samples to train.")
+        _warm_up(venv, settings.seed)
+        model = build_algorithm(preset, venv, seed=settings.seed, device=device)
+        done, seconds = 0, 0.0
+        if start is not None:
+            state = checkpoints.load_checkpoint(start, model, venv)
+            done, seconds = model.num_timesteps, float(state["training_seconds"])
+            say(f"Resumed from {start} at {done} samples.")
+        run.update(device=device, workers=workers, torch_threads=_torch_threads())
+        model.set_logger(run_logger(run.folder, done))
+        total = preset.total_timesteps
+        with Progress("train", total, unit="samples", start=done) as progress:
+            loop = TrainingLoop(
+                venv,
+                progress,
+                signals,
+                functools.partial(_save, run, model, venv),
+                checkpoint_interval=settings.checkpoint_interval,
+                seconds_before=seconds,
+            )
+            callbacks: list[BaseCallback] = [loop]
+            if preset.adaptive_kl is not None:
+                # First, so that a checkpoint holds the learning rate of the next iteration.
+                callbacks.insert(0, AdaptiveKL(*preset.adaptive_kl))
+            if done < total:
+                on_policy = hasattr(model, "rollout_buffer")
+                model.learn(
+                    total - done,
+                    callback=CallbackList(callbacks),
+                    log_interval=1 if on_policy else max(4, preset.num_envs),
+                    reset_num_timesteps=start is None,
+                )
+                seconds = loop.seconds
+        model.logger.close()
+        checkpoints.save_checkpoint(run.checkpoints, model, venv, seconds)
+        with atomic_path(run.folder / POLICY) as temporary:
+            model.save(temporary)
+        run.update(
+            state="trained",
+            num_timesteps=model.num_timesteps,
+            training_seconds=seconds,
+            invalid_worlds=venv.num_invalid,
+        )
+        if venv.num_invalid:
+            say(f"{venv.num_invalid} invalid episodes; nothing was learnt from their last step.")
+        if signals.received is not None:  # in the last iteration, or while saving
+            raise StopRequested(signals.received)
+        return model, device
+    finally:
+        venv.close()
+
+
+def _save(run: Run, model: Any, venv: Any, seconds: float, stop_requested: bool) -> None:
+    checkpoints.save_checkpoint(run.checkpoints, model, venv, seconds, stop_requested)
+
+
+def _warm_up(venv: Any, seed: int) -> None:
+    """Reset and step once, so that compiling is over before the training's clock starts."""
+    import numpy as np
+
+    venv.seed(seed)
+    venv.reset()
+    space = venv.action_space
+    neutral = np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
+    venv.step(np.repeat(neutral[None], venv.num_envs, axis=0))
+    venv.drain_statistics()
+
+
+def _finish(run: Run, policy: Any, spec: WorldsSpec, settings: TrainConfig, device: str) -> Run:
+    """Evaluate and film the finished policy."""
+    seconds = run.manifest["training_seconds"]
+    say(f"Trained {run.manifest['num_timesteps']} samples in {seconds:.1f} s.")
+    # Another seed than the training's: these start states were never seen.
+    seed = settings.seed + 1_000_003
+    if settings.evaluation_episodes > 0:
+        result = evaluate(
+            policy,
+            replace(spec, num_envs=0),
+            episodes=settings.evaluation_episodes,
+            seed=seed,
+            policy_device=device,
+            shown=True,
+        )
+        result["policy"] = POLICY
+        write_json(run.folder / EVALUATION, result)
+        say(sentence(result))
+    if settings.video:
+        _film(run, policy, spec, seed)
+    run.update(state="complete")
+    say(
+        f"Policy: {run.folder / POLICY}\n"
+        f"Watch:  proveout play {run.folder} --video out.mp4\n"
+        f"Curves: tensorboard --logdir {settings.runs}"
+    )
+    return run
+
+
+def _film(run: Run, policy: Any, spec: WorldsSpec, seed: int) -> None:
+    """Write the run's video; a machine that cannot render keeps its trained policy."""
+    from proveout.envs.core.errors import RenderError
+    from proveout.training.play import play
+
+    path = run.folder / VIDEO
+    try:
+        play(policy, replace(spec, num_envs=1, workers=None), video=path, episodes=3, seed=seed)
+    except RenderError as error:
+        say(f"No video: {error}")
+        return
+    say(f"Video:  {path}")
+
+
+def _torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads() or os.cpu_count() or 1
