@@ -1,8 +1,9 @@
 """Road networks on the host: lanes as centre lines sampled uniformly in arc length.
 
-Everything the road engine needs is in flat arrays, whatever the source of the road. Coordinates follow
-OpenDRIVE: a road has a reference line; `station` is the arc length along it, `offset` the lateral
-distance from it (left positive). A lane has an arc length `s` of its own, along its centre line.
+Everything the road engine needs is in flat arrays, whatever the source of the road. Coordinates
+follow OpenDRIVE: a road has a reference line; `station` is the arc length along it, `offset` the
+lateral distance from it (left positive). A lane has an arc length `s` of its own, along its centre
+line.
 """
 
 from collections.abc import Sequence
@@ -55,14 +56,14 @@ class RoadNetwork:
     """Lanes of all roads in one flat set.
 
     Point arrays, shape (total_points,), sampled at s = k * step of the lane:
-        x, y: centre line [m]. heading: tangent [rad], continuous along a lane. curvature [1/m], left
-        positive. width: of the lane [m]. station, offset: position in the road's reference-line
-        coordinates [m]. left_edge, right_edge: distance from the centre line to the left and right
-        edge of the paved road [m], both positive.
+        x, y: centre line [m]. heading: tangent [rad], continuous along a lane. curvature [1/m],
+        left positive. width: of the lane [m]. station, offset: position in the road's
+        reference-line coordinates [m]. left_edge, right_edge: distance from the centre line to
+        the left and right edge of the paved road [m], both positive.
     Lane arrays, shape (num_lanes,):
-        first_point: index of the first point. num_points. length [m]. speed_limit [m/s]. left, right:
-        neighbour lane, -1 where there is none. successor, predecessor: lane that goes on past the end,
-        or before the start, -1 where there is none. road: id of the road.
+        first_point: index of the first point. num_points. length [m]. speed_limit [m/s].
+        left, right: neighbour lane, -1 for none. successor, predecessor: lane that goes on past
+        the end, or before the start, -1 for none. road: id of the road.
 
     Raises:
         ModelError: arrays that do not fit together.
@@ -139,9 +140,9 @@ class RoadNetwork:
                 raise ModelError(
                     f"RoadNetwork.{name} names a lane outside -1 ... {self.num_lanes - 1}."
                 )
-        for lane in np.flatnonzero(self.successor >= 0):
+        for lane in np.flatnonzero(self.successor >= 0).tolist():
             end = self.points(lane).stop - 1
-            start = self.points(self.successor[lane]).start
+            start = self.points(int(self.successor[lane])).start
             gap = float(np.hypot(self.x[end] - self.x[start], self.y[end] - self.y[start]))
             if gap > _JOINT_TOLERANCE:
                 raise ModelError(
@@ -299,8 +300,8 @@ def motorway(
             "left_edge": np.full(count, half_road - offset),
             "right_edge": np.full(count, half_road + offset),
         }
-        for name, value in values.items():
-            points[name].append(value)
+        for name, column in values.items():
+            points[name].append(column)
         counts.append(count)
         lengths.append(lane_length)
     index = np.arange(lanes)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from proveout.assets.errors import ProveoutError
 from proveout.policies.atomic import atomic_path, write_atomic
 

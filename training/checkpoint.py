@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from proveout.envs.core.errors import RunError
 from proveout.policies.atomic import publish_folder
 from proveout.training.run import dump_json, read_json
@@ -77,8 +79,12 @@ def save_checkpoint(
         "training_seconds": training_seconds,
         "stop_requested": stop_requested,
         "generators": generators,
+        # Logged by the last update and not written yet; the adaptive learning rate reads it.
+        "logged": {k: v for k, v in model.logger.name_to_value.items() if _is_number(v)},
         "buffer": None if buffer is None else {"pos": buffer.pos, "full": buffer.full},
     }
+    # A truncated zip of zips can look whole: its members' own directories are taken for it.
+    state["files"] = {file.name: _digest(file) for file in sorted(temporary.iterdir())}
     (temporary / _STATE).write_text(dump_json(state))
     temporary.chmod(0o755)
     publish_folder(temporary, final)
@@ -166,6 +172,8 @@ def read_networks(path: Path, device: Any) -> tuple[dict[str, Any], dict[str, An
     except Exception as error:  # zipfile, zlib, torch and SB3 raise a dozen kinds
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path} is missing or damaged ({first}).") from error
+    if "policy" not in parameters:
+        raise RunError(f"{path} is damaged or no policy: it holds no network.")
     return parameters, variables or {}
 
 
@@ -175,7 +183,7 @@ def load_parameters(path: Path, model: Any) -> None:
     Raises:
         RunError: missing, damaged, or of another network.
     """
-    from stable_baselines3.common.utils import recursive_setattr
+    from stable_baselines3.common.save_util import recursive_setattr
 
     parameters, variables = read_networks(path, model.device)
     try:
@@ -204,15 +212,20 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def _defect(folder: Path) -> str | None:
     """Return why a checkpoint cannot be used, or None."""
     try:
-        read_json(folder / _STATE)
-        for path in (folder / _POLICY, folder / _LOOP):
-            with zipfile.ZipFile(path) as archive:
-                bad = archive.testzip()
-            if bad is not None:
-                return f"{path} is damaged at {bad}"
-    except (RunError, OSError, zipfile.BadZipFile) as error:
+        digests = read_json(folder / _STATE)["files"]
+        changed = [name for name, digest in digests.items() if _digest(folder / name) != digest]
+    except (RunError, KeyError, AttributeError, OSError) as error:
         return f"{folder}: {error}"
-    return None
+    return f"{folder / changed[0]} has changed" if changed else None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
 
 
 def _load_buffer(path: Path, buffer: Any, state: Mapping[str, Any]) -> None:

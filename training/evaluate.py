@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
 from proveout.envs.core.errors import ConfigError
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.progress import Progress

@@ -6,8 +6,9 @@ import csv
 import os
 from pathlib import Path
 
-from proveout.training.run import PROGRESS
 from stable_baselines3.common.logger import CSVOutputFormat, Logger, TensorBoardOutputFormat
+
+from proveout.training.run import PROGRESS
 
 _STEPS = "time/total_timesteps"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from proveout.envs.core.errors import ConfigError
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.tasks import WorldsSpec, make_worlds, task_class

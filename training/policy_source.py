@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
 from proveout.envs.core.errors import RunError, nearest
 from proveout.policies.actor import MlpActor, PolicyError, load_actor
 from proveout.policies.pretrained import pretrained
@@ -169,8 +170,9 @@ def _zip_policy(path: Path, trust_pickle: bool, env: Any, device: str) -> Policy
             f"{path} is a Stable-Baselines3 zip, and unpickling it can run any code; if you trust "
             "its origin, add --trust-pickle."
         )
-    from proveout.training.presets import ALGORITHMS, algorithm_class
     from stable_baselines3.common.utils import check_for_correct_spaces
+
+    from proveout.training.presets import ALGORITHMS, algorithm_class
 
     failures = []
     for algo in ALGORITHMS:

@@ -3,8 +3,8 @@
 A preset is a dict of the algorithm's own keyword arguments, and of
 
 - `num_envs`, `total_timesteps`: the worlds and samples of a training run;
-- `target_kl_adaptive`: target KL divergence of an update (or its bounds, a pair), see `AdaptiveKL`;
-- `policy_kwargs`: as in SB3, but `activation` is a name (`activation_fn` a class cannot be data),
+- `adaptive_kl`: target KL divergence of an update (or its bounds, a pair), see `AdaptiveKL`;
+- `policy_kwargs`: as in SB3, but `activation_fn` is a name such as "elu",
   and `action_head_scale` multiplies the last layer of the policy's mean network at the start.
 """
 
@@ -40,7 +40,7 @@ _ON_POLICY: dict[str, Any] = {
     "gae_lambda": 0.95,
     "policy_kwargs": {
         "net_arch": [128, 128],
-        "activation": "elu",
+        "activation_fn": "elu",
         "ortho_init": False,
         "log_std_init": -0.5,
         "action_head_scale": 0.05,
@@ -55,7 +55,7 @@ _OFF_POLICY: dict[str, Any] = {
     "gradient_steps": 16,
     "train_freq": 1,
     "gamma": 0.99,
-    "policy_kwargs": {"net_arch": [256, 256], "activation": "relu"},
+    "policy_kwargs": {"net_arch": [256, 256], "activation_fn": "relu"},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "ppo": {
@@ -63,7 +63,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "batch_size": 2048,
         "n_epochs": 5,
         "learning_rate": 1e-3,
-        "target_kl_adaptive": 0.01,
+        "adaptive_kl": 0.01,
         "ent_coef": 0.0,
     },
     "a2c": {**_ON_POLICY, "learning_rate": 7e-4},
@@ -72,8 +72,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "tqc": _OFF_POLICY,
 }
 
-_OWN_KEYS = ("num_envs", "total_timesteps", "target_kl_adaptive", "policy_kwargs")
-_POLICY_KEYS = ("activation", "action_head_scale")
+_OWN_KEYS = ("num_envs", "total_timesteps", "adaptive_kl", "policy_kwargs")
+_POLICY_KEYS = ("activation_fn", "action_head_scale")
+# Other names of the same thing.
+_SYNONYMS = {"target_kl_adaptive": "adaptive_kl", "activation": "activation_fn"}
 _MAX_MINIBATCHES = 100
 
 
@@ -107,7 +109,7 @@ class Preset:
         return {
             "num_envs": self.num_envs,
             "total_timesteps": self.total_timesteps,
-            "target_kl_adaptive": None if self.adaptive_kl is None else list(self.adaptive_kl),
+            "adaptive_kl": None if self.adaptive_kl is None else list(self.adaptive_kl),
             **self.algorithm,
             "policy_kwargs": dict(self.policy),
         }
@@ -148,8 +150,8 @@ def make_preset(
     """
     known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
     known |= set(_OWN_KEYS)
-    data = copy.deepcopy(dict(presets.get(algo, DEFAULTS[algo])))
-    for key, value in (overrides or {}).items():
+    data = _named(copy.deepcopy(dict(presets.get(algo, DEFAULTS[algo]))))
+    for key, value in _named(overrides or {}).items():
         if key == "policy_kwargs":
             data[key] = {**data.get(key, {}), **value}
         else:
@@ -158,7 +160,7 @@ def make_preset(
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
     defaults = {**DEFAULTS[algo], **data}
-    adaptive = data.pop("target_kl_adaptive", None)
+    adaptive = data.pop("adaptive_kl", None)
     policy = data.pop("policy_kwargs", {}) or {}
     for key in ("num_envs", "total_timesteps"):
         data.pop(key, None)
@@ -171,7 +173,7 @@ def make_preset(
         policy=policy,
     )
     if preset.adaptive_kl is not None and algo != "ppo":
-        raise PresetError(f"target_kl_adaptive works with ppo only, not with {algo}; leave it out.")
+        raise PresetError(f"adaptive_kl works with ppo only, not with {algo}; leave it out.")
     policy_kwargs(preset)  # refuses an unknown activation
     return preset
 
@@ -217,7 +219,7 @@ def policy_kwargs(preset: Preset) -> dict[str, Any]:
     from proveout.policies.actor import ACTIVATIONS, activation_class
 
     kwargs = {key: value for key, value in preset.policy.items() if key not in _POLICY_KEYS}
-    name = preset.policy.get("activation")
+    name = preset.policy.get("activation_fn")
     if name is not None:
         if name not in ACTIVATIONS:
             raise unknown("activation", str(name), ACTIVATIONS)
@@ -303,6 +305,14 @@ def scale_action_head(policy: Any, scale: float) -> None:
         target.load_state_dict(actor.state_dict())
 
 
+def _named(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a preset with its keys under one name, those of `policy_kwargs` too."""
+    named = {_SYNONYMS.get(key, key): value for key, value in data.items()}
+    if named.get("policy_kwargs"):
+        named["policy_kwargs"] = _named(named["policy_kwargs"])
+    return named
+
+
 def _count(name: str, value: Any) -> int:
     if not isinstance(value, int | float) or value != int(value) or value < 1:
         raise PresetError(f"{name} must be a whole number of at least 1, got {value!r}.")
@@ -315,5 +325,5 @@ def _kl_bounds(value: Any) -> tuple[float, float] | None:
         return None
     low, high = (value / 2.0, value * 2.0) if isinstance(value, int | float) else value
     if not 0.0 < low < high:
-        raise PresetError(f"target_kl_adaptive must be positive, or a rising pair, got {value!r}.")
+        raise PresetError(f"adaptive_kl must be positive, or a rising pair, got {value!r}.")
     return float(low), float(high)

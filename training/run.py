@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from proveout.envs.core.errors import RunError
 from proveout.policies.atomic import write_atomic
 

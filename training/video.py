@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from proveout.envs.core.errors import RenderError
 from proveout.policies.atomic import atomic_path
 

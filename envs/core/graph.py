@@ -44,26 +44,29 @@ class Graph:
 
 
 @contextmanager
-def compile_notice(what: str) -> Iterator[None]:
-    """Say on standard error that kernels are being compiled, once it takes longer than 3 s."""
+def startup_notice(what: str, cold: bool) -> Iterator[None]:
+    """Say on standard error why a start takes long, and how it goes on.
+
+    Args:
+        what: What is being started.
+        cold: Whether kernels probably have to be compiled.
+    """
     started = time.perf_counter()
     finished = threading.Event()
 
     def tell() -> None:
-        if finished.wait(3.0):
+        if finished.wait(3.0 if cold else 15.0):
             return
         sys.stderr.write(
-            f"compiling kernels for {what}: once for a new model, about a minute; "
-            "later starts take them from the cache\n"
+            f"{what}: compiling kernels; about a minute, and only once, since later starts take "
+            "them from the cache\n"
         )
         interactive = sys.stderr.isatty()
         while not finished.wait(1.0 if interactive else 30.0):
-            elapsed = time.perf_counter() - started
-            sys.stderr.write(f"{chr(13) if interactive else ''}  {elapsed:.0f} s so far")
-            if not interactive:
-                sys.stderr.write("\n")
+            end = "\r" if interactive else "\n"
+            sys.stderr.write(f"  {time.perf_counter() - started:.0f} s so far{end}")
             sys.stderr.flush()
-        sys.stderr.write(f"{chr(13) if interactive else ''}  ready after {_since(started)}\n")
+        sys.stderr.write(f"  ready after {time.perf_counter() - started:.0f} s\n")
 
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()
@@ -72,10 +75,6 @@ def compile_notice(what: str) -> Iterator[None]:
     finally:
         finished.set()
         thread.join()
-
-
-def _since(started: float) -> str:
-    return f"{time.perf_counter() - started:.0f} s"
 
 
 def resolve_device(name: str) -> wp.Device:

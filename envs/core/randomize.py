@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import warp as wp
 
-from proveout.envs.core.errors import ConfigError
+import numpy as np
+
+from proveout.envs.core.errors import ConfigError, unknown
 from proveout.envs.core.rng import normal, random_key, uniform
 
 if TYPE_CHECKING:
@@ -52,6 +54,12 @@ class Randomization:
     unit: str = "1"
 
     def __post_init__(self) -> None:
+        for kind, name, known in (
+            ("operation", self.operation, _OPERATIONS),
+            ("distribution", self.distribution, _DISTRIBUTIONS),
+        ):
+            if name not in known:
+                raise unknown(f"{kind} of the randomisation of {self.field}", name, known)
         if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low > self.high:
             raise ConfigError(
                 f"randomisation of {self.field}: low <= high expected, got "
@@ -120,6 +128,7 @@ def _write_kernel(
     element_in: wp.array[int],
     component_in: wp.array[int],
     nominal_in: wp.array[float],
+    reference_in: wp.array[float],
     # Out:
     parameter_out: wp.array3d[float],
 ):
@@ -128,11 +137,20 @@ def _write_kernel(
         return
     value = value_in[worldid, column]
     nominal = nominal_in[entry]
-    result = value
-    if operation == 0:
-        result = nominal * value
-    elif operation == 1:
-        result = nominal + value
+    result = nominal * value
+    if operation != 0:
+        base = nominal
+        if reference_in:
+            base = reference_in[entry]
+        changed = value
+        if operation == 1:
+            changed = base + value
+        result = changed
+        if reference_in:
+            # A quantity that is zero gives no proportion; what follows it keeps its value.
+            result = nominal
+            if base != 0.0:
+                result = nominal * changed / base
     parameter_out[worldid, element_in[entry], component_in[entry]] = result
 
 
@@ -150,15 +168,22 @@ class BoundRandomization:
     column: int
     columns: tuple[ParameterColumns, ...]
     device: wp.Device
-    _indices: list[tuple[wp.array, wp.array, wp.array]] = field(default_factory=list)
+    _indices: list[tuple[wp.array, wp.array, wp.array, wp.array | None]] = field(
+        default_factory=list
+    )
 
     def __post_init__(self) -> None:
+        def upload(values: np.ndarray, dtype: type) -> wp.array:
+            return wp.array(values, dtype=dtype, device=self.device)
+
         for place in self.columns:
+            reference = place.reference
             self._indices.append(
                 (
-                    wp.array(place.element, dtype=int, device=self.device),
-                    wp.array(place.component, dtype=int, device=self.device),
-                    wp.array(place.nominal, dtype=float, device=self.device),
+                    upload(place.element, int),
+                    upload(place.component, int),
+                    upload(place.nominal, float),
+                    None if reference is None else upload(reference, float),
                 )
             )
 
@@ -185,12 +210,12 @@ class BoundRandomization:
             outputs=[value],
             device=self.device,
         )  # fmt: skip
-        for place, (element, component, nominal) in zip(self.columns, self._indices, strict=True):
+        for place, indices in zip(self.columns, self._indices, strict=True):
             wp.launch(
                 _write_kernel,
                 dim=(num_worlds, len(place.element)),
                 inputs=[
-                    mask, value, self.column, _OPERATIONS[r.operation], element, component, nominal,
+                    mask, value, self.column, _OPERATIONS[r.operation], *indices,
                 ],
                 outputs=[place.array],
                 device=self.device,

@@ -233,6 +233,8 @@ class Simulation:
                 )
         for name, array in arrays.items():
             array.assign(np.ascontiguousarray(state[name]))
+        if self._bound:
+            self.worlds.after_randomize(self._all)
         self.worlds.refresh(self._all)
         wp.synchronize_device(self.device)
 

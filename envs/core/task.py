@@ -13,7 +13,7 @@ import warp as wp
 
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.layout import ObservationLayout
-from proveout.envs.core.randomize import Randomization
+from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE, Randomization
 
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
@@ -61,13 +61,18 @@ class TaskConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0.0):
                 raise ConfigError(f"{name} must be a positive time in seconds, got {value}")
-        if self.decimation < 1:
-            raise ConfigError(f"decimation must be at least 1, got {self.decimation}")
-        for group in (self.reward_weights, self.randomization):
+        if self.decimation < 1 or self.decimation != int(self.decimation):
+            raise ConfigError(f"decimation must be an integer from 1, got {self.decimation}")
+        for group in (self, self.reward_weights, self.randomization):
             for field in dataclasses.fields(group):
                 value = getattr(group, field.name)
                 if isinstance(value, float) and not math.isfinite(value):
                     raise ConfigError(f"{field.name} must be a finite number, got {value}")
+
+    def check(self, holds: bool, message: str) -> None:
+        """Raise `ConfigError` with the class's name and a message unless it holds."""
+        if not holds:
+            raise ConfigError(f"{type(self).__name__}: {message}")
 
     @property
     def physics_dt(self) -> float:
@@ -174,6 +179,11 @@ class Task(ABC):
         group = self.config.randomization
         named = ((f.name, getattr(group, f.name)) for f in dataclasses.fields(group))
         return tuple((name, value) for name, value in named if value.active)
+
+    def randomizations_of_engine(self) -> tuple[str, ...]:
+        """Fields of the engine that are randomised: all but noise and latency."""
+        fields = {r.field for _, r in self.randomizations}
+        return tuple(sorted(fields - {OBSERVATION_NOISE, CONTROL_LATENCY}))
 
     @property
     def max_episode_steps(self) -> int:

@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.errors import BadActionError, ConfigError, RenderError, StateError, unknown
 from proveout.envs.core.graph import resolve_device
+from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.rng import host_uniform
 from proveout.envs.core.task import Task, TaskConfig
@@ -112,7 +113,7 @@ class WarpVectorEnv(VectorEnv):
         self._render_size = render_size
         self._renderer: Renderer | None = None
         self._started = False
-        self._invalid_worlds = 0
+        self._invalid_worlds: Any = 0
 
     @property
     def device(self) -> str:
@@ -127,7 +128,7 @@ class WarpVectorEnv(VectorEnv):
     @property
     def invalid_worlds(self) -> int:
         """Times a world has been invalid since this environment was made."""
-        return self._invalid_worlds
+        return int(self._invalid_worlds)
 
     def reset(
         self,
@@ -171,6 +172,11 @@ class WarpVectorEnv(VectorEnv):
             raise ConfigError(f"{name}: shape ({self.num_envs},) expected, got {row.shape}")
         if dtype is np.bool_ and row.dtype != np.bool_:
             raise ConfigError(f"{name}: bool expected, got {row.dtype}")
+        if dtype is np.int32:
+            if not np.issubdtype(row.dtype, np.integer):
+                raise ConfigError(f"{name}: integers expected, got {row.dtype}")
+            if row.min() < 0 or row.max() > np.iinfo(np.int32).max:
+                raise ConfigError(f"{name}: numbers from 0 to 2**31 - 1 expected")
         return row
 
     def _write_keys(
@@ -184,9 +190,11 @@ class WarpVectorEnv(VectorEnv):
             episode[mask] += 1
         else:
             seeds = np.asarray(seed)
+            if not np.issubdtype(seeds.dtype, np.integer) or seeds.min() < 0:
+                raise ConfigError(f"a seed is an integer from 0 to 2**64 - 1, got {seed}")
             if seeds.ndim == 0:
                 self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(int(seed))  # type: ignore[arg-type]
-                seeds = np.full(self.num_envs, int(seed), dtype=np.uint64)
+                seeds = np.full(self.num_envs, int(seed), dtype=np.uint64)  # type: ignore[arg-type]
             elif seeds.shape != (self.num_envs,):
                 raise ConfigError(f"{self.num_envs} seeds expected, got {seeds.shape}")
             current = worlds.read("seed").copy()
@@ -214,13 +222,30 @@ class WarpVectorEnv(VectorEnv):
         worlds.write("first_step", first_step)
 
     def _write_overrides(self, mask: np.ndarray, parameters: Mapping[str, Any]) -> None:
-        names = [name for name, _ in self.task.randomizations]
+        declared = dict(self.task.randomizations)
+        names = list(declared)
         override = self._worlds.read("parameter_override").copy()
         override[mask] = np.nan
         for name, values in parameters.items():
             if name not in names:
                 raise unknown("randomisation", name, names)
-            values = np.broadcast_to(np.asarray(values, dtype=np.float32), (self.num_envs,))
+            values = np.asarray(values, dtype=np.float32)
+            if values.shape not in ((), (self.num_envs,)):
+                raise ConfigError(
+                    f"parameter {name}: a number or shape ({self.num_envs},) expected, got "
+                    f"{values.shape}"
+                )
+            values = np.broadcast_to(values, (self.num_envs,))
+            if np.isinf(values).any():
+                raise ConfigError(f"parameter {name}: finite numbers expected, or NaN for random")
+            field, longest = declared[name].field, declared[name].high
+            if field == CONTROL_LATENCY and (values > np.float32(longest)).any():
+                raise ConfigError(
+                    f"parameter {name}: at most {longest:g} s, the declared range, got "
+                    f"{np.nanmax(values):g}"
+                )
+            if field in (CONTROL_LATENCY, OBSERVATION_NOISE) and (values < 0.0).any():
+                raise ConfigError(f"parameter {name}: not below 0, got {np.nanmin(values):g}")
             override[mask, names.index(name)] = values[mask]
         self._worlds.write("parameter_override", override)
 
@@ -250,14 +275,19 @@ class WarpVectorEnv(VectorEnv):
 
     def _host_action(self, actions: Any) -> np.ndarray:
         is_tensor = hasattr(actions, "detach")
-        values = actions.detach().cpu().numpy() if is_tensor else np.asarray(actions)
         shape = self.action_space.shape
+        try:
+            values = actions.detach().cpu().numpy() if is_tensor else np.asarray(actions)
+        except (TypeError, ValueError) as error:
+            raise BadActionError(f"actions of shape {shape} expected: {error}") from error
         if values.shape != shape:
             raise BadActionError(
                 f"actions of shape {shape} (worlds, action size) expected, got {values.shape}"
             )
         if not np.issubdtype(values.dtype, np.floating):
             raise BadActionError(f"floating-point actions expected, got {values.dtype}")
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32, copy=False)
         if self.array_type == "numpy" and not np.isfinite(values).all():
             world = int(np.argwhere(~np.isfinite(values))[0, 0])
             raise BadActionError(f"the action of world {world} is not finite: {values[world]}")
@@ -265,7 +295,7 @@ class WarpVectorEnv(VectorEnv):
 
     def _step_cuda(self, actions: Any) -> None:
         if self.array_type == "numpy":
-            self._worlds.write("action", self._host_action(actions).astype(np.float32))
+            self._worlds.write("action", self._host_action(actions))
             self._worlds.step()
             return
         import torch
@@ -309,8 +339,8 @@ class WarpVectorEnv(VectorEnv):
             )
         )  # fmt: skip
         invalid = data["invalid_reason"] != 0
-        if self.array_type == "numpy" or self._device.is_cpu:
-            self._invalid_worlds += int(invalid.sum())
+        # On torch data the count stays on the device until it is asked for.
+        self._invalid_worlds = self._invalid_worlds + invalid.sum()
         columns = data["statistics"].T
         info = {
             "final_obs": data["final_observation"],
@@ -381,7 +411,8 @@ class WarpVectorEnv(VectorEnv):
         """End the workers and free the renderer."""
         del kwargs
         self._renderer = None
-        self._worlds.close()
+        if hasattr(self, "_worlds"):
+            self._worlds.close()
         self._started = False
 
     def __del__(self) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import struct
 import sys
+import time
 from typing import Any
 
+from proveout.envs.core.errors import WorkerError
 from proveout.envs.core.task import Task
 
 WORKER_VARIABLE = "PROVEOUT_WORKER"
@@ -19,23 +22,42 @@ def is_worker() -> bool:
     return WORKER_VARIABLE in os.environ
 
 
-def send(fd: int, message: Any) -> None:
-    """Write one message; both ends are our own processes, so it is pickled."""
+def send(fd: int, message: Any, deadline: float | None = None) -> None:
+    """Write one message; both ends are our own processes, so it is pickled.
+
+    Args:
+        fd: A pipe's end; non-blocking where there is a deadline.
+        message: Anything that can be pickled.
+        deadline: `time.monotonic()` after which `TimeoutError` is raised; None waits for ever.
+    """
     payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     data = memoryview(_HEADER.pack(len(payload)) + payload)
     while data:
+        _wait(fd, select.POLLOUT, deadline)
         data = data[os.write(fd, data) :]
 
 
-def receive(fd: int) -> Any:
-    """Read one message; `EOFError` when the other end is gone."""
-    (size,) = _HEADER.unpack(_read(fd, _HEADER.size))
-    return pickle.loads(_read(fd, size))
+def receive(fd: int, deadline: float | None = None) -> Any:
+    """Read one message; `EOFError` when the other end is gone, `TimeoutError` as for `send`."""
+    (size,) = _HEADER.unpack(_read(fd, _HEADER.size, deadline))
+    return pickle.loads(_read(fd, size, deadline))
 
 
-def _read(fd: int, size: int) -> bytes:
+def _wait(fd: int, event: int, deadline: float | None) -> None:
+    if deadline is None:
+        return
+    poll = select.poll()
+    poll.register(fd, event)
+    # A reply that is there counts, even if this process itself was stopped beyond the deadline.
+    while not poll.poll(max(0.0, deadline - time.monotonic()) * 1000.0):
+        if time.monotonic() >= deadline:
+            raise TimeoutError
+
+
+def _read(fd: int, size: int, deadline: float | None) -> bytes:
     parts = []
     while size:
+        _wait(fd, select.POLLIN, deadline)
         part = os.read(fd, min(size, 1 << 20))
         if not part:
             raise EOFError
@@ -45,9 +67,19 @@ def _read(fd: int, size: int) -> bytes:
 
 
 def task_reference(task: Task) -> dict[str, Any]:
-    """How another process finds the same task: module, file, class and plain config."""
+    """How another process finds the same task: module, file, class and plain config.
+
+    Raises:
+        WorkerError: Another process cannot find it.
+    """
     cls = type(task)
     module = sys.modules[cls.__module__]
+    nowhere = cls.__module__ == "__main__" and getattr(module, "__file__", None) is None
+    if nowhere or "<locals>" in cls.__qualname__:
+        raise WorkerError(
+            f"worker processes cannot find the task {cls.__qualname__}: define it at the top level "
+            "of a file, or use workers=1"
+        )
     return {
         "module": cls.__module__,
         "path": getattr(module, "__file__", None),

@@ -12,11 +12,12 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import select
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import warp as wp
 from proveout.envs.core import wire
 from proveout.envs.core.errors import ProveoutError, WorkerError
 from proveout.envs.core.exchange import SharedExchange, device_exchange
-from proveout.envs.core.graph import compile_notice
+from proveout.envs.core.graph import startup_notice
 from proveout.envs.core.simulation import Simulation
 from proveout.envs.core.task import Task
 from proveout.envs.core.worlds import ScenePose
@@ -38,7 +39,7 @@ STEP_TIMEOUT_FACTOR = 50.0  # times the slowest step so far
 
 def default_workers(num_worlds: int, device: wp.Device) -> int:
     """All cores this process may use, at most one a world; one on CUDA and without POSIX."""
-    if not device.is_cpu or os.name != "posix" or wire.is_worker():
+    if not device.is_cpu or os.name != "posix":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(cores or 1, num_worlds))
@@ -52,8 +53,10 @@ class LocalWorlds:
     def __init__(self, task: Task, num_worlds: int, device: wp.Device) -> None:
         self.device = device
         self.exchange = device_exchange(task, num_worlds, device)
-        with compile_notice(task.id or type(task).__name__):
+        stamp = _ready_stamp(task, device)
+        with startup_notice(task.id or type(task).__name__, cold=not _exists(stamp)):
             self.simulation = Simulation(task, self.exchange, device)
+        _touch(stamp)
         self.compile_seconds = self.simulation.compile_seconds
         # On the CPU these are views on the device arrays themselves.
         self._host = {name: array.numpy() for name, array in self.exchange.items()}
@@ -114,11 +117,6 @@ class WorkerWorlds:
     """
 
     def __init__(self, task: Task, num_worlds: int, workers: int) -> None:
-        if wire.is_worker():
-            raise WorkerError(
-                "a worker process tried to make workers of its own: put the code that makes "
-                'environments under `if __name__ == "__main__":`'
-            )
         self.device = wp.get_device("cpu")
         self.workers = workers
         self._slices = [
@@ -129,45 +127,42 @@ class WorkerWorlds:
         self._links: list[_Link] = []
         self._slowest = 0.0
         self._closed = False
-        stamp = _ready_stamp(task)
+        stamp = _ready_stamp(task, self.device)
+        cold = not _exists(stamp)
         try:
-            with compile_notice(task.id or type(task).__name__):
+            with startup_notice(task.id or type(task).__name__, cold):
                 waiting = list(range(workers))
-                if stamp is not None and not stamp.exists():
+                if cold:
                     # On a cold cache one worker compiles and the others find its kernels.
                     self._start(task, num_worlds, [waiting.pop(0)])
                 self._start(task, num_worlds, waiting)
         except BaseException:
             self.close()
             raise
-        if stamp is not None:
-            with contextlib.suppress(OSError):
-                stamp.touch()
+        _touch(stamp)
         self.compile_seconds = max(link.compile_seconds for link in self._links)
 
     def _start(self, task: Task, num_worlds: int, numbers: Sequence[int]) -> None:
+        reference = wire.task_reference(task)
         started = []
         for k in numbers:
             first, end = self._slices[k]
             link = _Link(k, self._shared.fd)
             self._links.append(link)
             started.append(link)
-            link.call(
-                "build",
-                **wire.task_reference(task),
-                num_worlds=num_worlds,
-                first=first,
-                count=end - first,
-            )
-        for link, reply in zip(started, self._collect(started, STARTUP_TIMEOUT), strict=True):
+            share = {"num_worlds": num_worlds, "first": first, "count": end - first}
+            link.call("build", {**reference, **share}, STARTUP_TIMEOUT)
+        for link, reply in zip(started, _collect(started, STARTUP_TIMEOUT), strict=True):
             link.compile_seconds = float(reply)
 
     def read(self, name: str) -> np.ndarray:
         """A view on the shared array of all worlds; the next step overwrites it."""
+        self._check_open()
         return self._host[name]
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write a whole exchange array."""
+        self._check_open()
         self._host[name][...] = values
 
     def step(self) -> None:
@@ -185,9 +180,12 @@ class WorkerWorlds:
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """Give every worker its rows."""
-        for link, (first, end) in zip(self._links, self._slices, strict=True):
-            link.call("load_state_dict", state={k: v[first:end] for k, v in state.items()})
-        self._collect(self._links, self._timeout())
+        self._call(
+            [
+                (link, "load_state_dict", {"state": {k: v[a:b] for k, v in state.items()}})
+                for link, (a, b) in zip(self._links, self._slices, strict=True)
+            ]
+        )
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Poses for a renderer, in the order asked for."""
@@ -195,12 +193,12 @@ class WorkerWorlds:
         for world in worlds:
             owner = next(k for k, (a, b) in enumerate(self._slices) if a <= world < b)
             wanted.setdefault(owner, []).append(world)
+        calls = [
+            (self._links[k], "scene_pose", {"worlds": [n - self._slices[k][0] for n in numbers]})
+            for k, numbers in wanted.items()
+        ]
         found: dict[int, ScenePose] = {}
-        for owner, numbers in wanted.items():
-            first = self._slices[owner][0]
-            self._links[owner].call("scene_pose", worlds=[n - first for n in numbers])
-        for owner, numbers in wanted.items():
-            (poses,) = self._collect([self._links[owner]], self._timeout())
+        for numbers, poses in zip(wanted.values(), self._call(calls), strict=True):
             found.update(zip(numbers, poses, strict=True))
         return [found[world] for world in worlds]
 
@@ -231,44 +229,65 @@ class WorkerWorlds:
     def _timeout(self) -> float:
         return max(STEP_TIMEOUT, STEP_TIMEOUT_FACTOR * self._slowest)
 
-    def _all(self, name: str, timeout: float | None = None, **arguments: Any) -> list[Any]:
+    def _check_open(self) -> None:
         if self._closed:
             raise WorkerError("the environment is closed (or a worker was lost); make a new one")
+
+    def _all(self, name: str, timeout: float | None = None, **arguments: Any) -> list[Any]:
+        return self._call([(link, name, arguments) for link in self._links], timeout)
+
+    def _call(
+        self, calls: Sequence[tuple[_Link, str, dict[str, Any]]], timeout: float | None = None
+    ) -> list[Any]:
+        """Call some workers side by side; without an answer from each, the environment closes."""
+        self._check_open()
+        limit = timeout or self._timeout()
         started = time.perf_counter()
-        try:
-            for link in self._links:
-                link.call(name, **arguments)
-            replies = self._collect(self._links, timeout or self._timeout())
-        except WorkerError:
-            self.close()
-            raise
+        # An interrupt between two calls would leave the workers at different steps.
+        with _interrupts_held():
+            try:
+                for link, name, arguments in calls:
+                    link.call(name, arguments, limit)
+                replies = _collect([link for link, _, _ in calls], limit)
+            except WorkerError:
+                self.close()
+                raise
         self._slowest = max(self._slowest, time.perf_counter() - started)
         return replies
 
-    def _collect(self, links: Sequence[_Link], timeout: float) -> list[Any]:
-        """One reply of each; an interrupt is held back until all are in, to stay in step."""
-        interrupted: BaseException | None = None
-        replies = []
-        deadline = time.monotonic() + timeout
-        failure: ProveoutError | None = None
-        for link in links:
-            while True:
-                try:
-                    replies.append(link.reply(deadline, timeout))
-                    break
-                except KeyboardInterrupt as error:
-                    interrupted = error
-                except WorkerError:
-                    self.close()
-                    raise
-                except ProveoutError as error:
-                    failure = error
-                    break
-        if interrupted is not None:
-            raise interrupted
-        if failure is not None:
-            raise failure
-        return replies
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C act only after this block."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    came: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(*came[0])
+
+
+def _collect(links: Sequence[_Link], timeout: float) -> list[Any]:
+    """One reply of each; an error is raised when all are in, so that the pipes are empty."""
+    replies = []
+    deadline = time.monotonic() + timeout
+    failure: ProveoutError | None = None
+    for link in links:
+        try:
+            replies.append(link.reply(deadline, timeout))
+        except WorkerError:
+            raise
+        except ProveoutError as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return replies
 
 
 class _Link:
@@ -290,30 +309,30 @@ class _Link:
             # Whatever a library prints must not end up in the parent's (perhaps JSON) output.
             stdout=sys.__stderr__.fileno() if sys.__stderr__ else subprocess.DEVNULL,
             env=environment,
+            # Ctrl-C and Ctrl-Z reach the parent alone, which decides what they mean.
+            process_group=0,
         )
         for fd in passed[1:]:
             os.close(fd)
-        self._poll = select.poll()
-        self._poll.register(self._replies, select.POLLIN | select.POLLHUP)
+        os.set_blocking(self._calls, False)
+        os.set_blocking(self._replies, False)
         self._open = True
 
-    def call(self, name: str, **arguments: Any) -> None:
+    def call(self, name: str, arguments: Mapping[str, Any], timeout: float) -> None:
         """Send a call without waiting for its reply."""
         try:
-            wire.send(self._calls, (name, arguments))
-        except (BrokenPipeError, OSError) as error:
+            wire.send(self._calls, (name, dict(arguments)), time.monotonic() + timeout)
+        except TimeoutError as error:
+            raise self._hung(timeout) from error
+        except OSError as error:
             raise self._lost() from error
 
     def reply(self, deadline: float, timeout: float) -> Any:
         """Wait for the reply to the oldest call."""
-        while not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000.0):
-            if time.monotonic() >= deadline:
-                raise WorkerError(
-                    f"worker {self.number} (pid {self._process.pid}) has not answered for "
-                    f"{timeout:.0f} s and was given up; the environment is closed"
-                )
         try:
-            kind, value = wire.receive(self._replies)
+            kind, value = wire.receive(self._replies, deadline)
+        except TimeoutError as error:
+            raise self._hung(timeout) from error
         except (EOFError, OSError) as error:
             raise self._lost() from error
         if kind == "error":
@@ -321,6 +340,12 @@ class _Link:
         if kind == "crash":
             raise WorkerError(f"worker {self.number} failed: {value}")
         return value
+
+    def _hung(self, timeout: float) -> WorkerError:
+        return WorkerError(
+            f"worker {self.number} (pid {self._process.pid}) has not answered for "
+            f"{timeout:.0f} s and was given up; the environment is closed"
+        )
 
     def _lost(self) -> WorkerError:
         try:
@@ -349,7 +374,17 @@ class _Link:
             self._process.wait()
 
 
-def _ready_stamp(task: Task) -> Path | None:
+def _exists(stamp: Path | None) -> bool:
+    return stamp is not None and stamp.exists()
+
+
+def _touch(stamp: Path | None) -> None:
+    if stamp is not None:
+        with contextlib.suppress(OSError):
+            stamp.touch()
+
+
+def _ready_stamp(task: Task, device: wp.Device) -> Path | None:
     """A file that exists once this task's kernels have been compiled on this machine."""
     cache = wp.config.kernel_cache_dir
     if not cache or not Path(cache).is_dir():
@@ -365,7 +400,8 @@ def _ready_stamp(task: Task) -> Path | None:
         digest.update(f"{source} {status.st_size} {status.st_mtime_ns}\n".encode())
     for name in ("warp-lang", "mujoco-warp"):
         digest.update(importlib.metadata.version(name).encode())
-    digest.update(json.dumps(reference, sort_keys=True, default=str).encode())
+    del reference["search_path"]
+    digest.update(json.dumps([device.name, reference], sort_keys=True, default=str).encode())
     return Path(cache) / f"proveout-{digest.hexdigest()[:24]}.ready"
 
 
@@ -381,8 +417,14 @@ def make_worlds(
         workers: Processes on the CPU; None for `default_workers`.
 
     Raises:
-        WorkerError: More workers than worlds, fewer than one, or workers on CUDA.
+        WorkerError: More workers than worlds, fewer than one, or workers on CUDA; or a worker
+            makes an environment while it imports the script that defines the task.
     """
+    if wire.is_worker():
+        raise WorkerError(
+            "a worker process tried to make an environment of its own: put the code that makes "
+            'environments under `if __name__ == "__main__":`'
+        )
     wanted = default_workers(num_worlds, device) if workers is None else workers
     if wanted < 1:
         raise WorkerError(f"workers must be at least 1, got {wanted}")

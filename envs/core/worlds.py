@@ -41,12 +41,15 @@ class ParameterColumns:
         element: Element index of each column, shape (columns,).
         component: Component index of each column, shape (columns,).
         nominal: The model's own value of each column, shape (columns,).
+        reference: Model value of the quantity that each column is proportional to, as inertia is
+            to mass, shape (columns,); None where the columns are the quantity itself.
     """
 
     array: wp.array
     element: np.ndarray
     component: np.ndarray
     nominal: np.ndarray
+    reference: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

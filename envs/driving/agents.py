@@ -10,26 +10,26 @@ class AgentArrays:
     """Arrays of `RoadWorlds` under the same names, for kernels. Map frame, SI units."""
 
     # State. Reference point: rear axle.
-    active: wp.array2d(dtype=wp.bool)  # takes part: moves, is seen, collides
-    x: wp.array2d(dtype=float)  # [m]
-    y: wp.array2d(dtype=float)  # [m]
-    heading: wp.array2d(dtype=float)  # [rad]
-    velocity: wp.array2d(dtype=float)  # [m/s]
-    steering: wp.array2d(dtype=float)  # [rad]
-    acceleration: wp.array2d(dtype=float)  # [m/s^2] in the last physics step
-    lane: wp.array2d(dtype=int)
-    s: wp.array2d(dtype=float)  # arc length along the lane [m]
-    d: wp.array2d(dtype=float)  # lateral offset from the lane's centre line, left positive [m]
+    active: wp.array2d[wp.bool]  # takes part: moves, is seen, collides
+    x: wp.array2d[float]  # [m]
+    y: wp.array2d[float]  # [m]
+    heading: wp.array2d[float]  # [rad]
+    velocity: wp.array2d[float]  # [m/s]
+    steering: wp.array2d[float]  # [rad]
+    acceleration: wp.array2d[float]  # [m/s^2] in the last physics step
+    lane: wp.array2d[int]
+    s: wp.array2d[float]  # arc length along the lane [m]
+    d: wp.array2d[float]  # lateral offset from the lane's centre line, left positive [m]
     # Latched until `clear`:
-    collided: wp.array2d(dtype=wp.bool)
-    collided_with: wp.array2d(dtype=int)  # agent, -1 for none
-    off_road: wp.array2d(dtype=wp.bool)
+    collided: wp.array2d[wp.bool]
+    collided_with: wp.array2d[int]  # agent, -1 for none
+    off_road: wp.array2d[wp.bool]
     # Derived from the state:
-    centre_x: wp.array2d(dtype=float)  # geometric centre of the body [m]
-    centre_y: wp.array2d(dtype=float)  # [m]
-    cos_heading: wp.array2d(dtype=float)
-    sin_heading: wp.array2d(dtype=float)
-    station: wp.array2d(dtype=float)  # of the rear axle along the road's reference line [m]
-    stretch: wp.array2d(dtype=float)  # ds / dstation of the lane
-    lateral: wp.array2d(dtype=float)  # of the body's centre from the reference line [m]
-    reach: wp.array2d(dtype=float)  # half the lateral extent of the body [m]
+    centre_x: wp.array2d[float]  # geometric centre of the body [m]
+    centre_y: wp.array2d[float]  # [m]
+    cos_heading: wp.array2d[float]
+    sin_heading: wp.array2d[float]
+    station: wp.array2d[float]  # of the rear axle along the road's reference line [m]
+    stretch: wp.array2d[float]  # ds / dstation of the lane
+    lateral: wp.array2d[float]  # of the body's centre from the reference line [m]
+    reach: wp.array2d[float]  # half the lateral extent of the body [m]

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 _WHEEL_RADIUS, _WHEEL_WIDTH = 0.32, 0.22  # [m]
 
-# Side view of the body below the windows: fractions of length (front 0.5, rear -0.5) and height [m].
+# Side view of the body below the windows: fraction of length (front 0.5, rear -0.5), height [m].
 _BODY = (
     (-0.5, 0.3),
     (-0.492, 0.66),
@@ -35,9 +35,10 @@ _ROOF_TOP = (-0.22, 0.015, 1.43, 0.66)
 
 @dataclass(frozen=True)
 class CarPart:
-    """vertices (n, 3) [m], origin at the geometric centre on the ground, x ahead, y left; faces (m, 3).
+    """One mesh of one material; origin at the geometric centre on the ground, x ahead, y left.
 
-    material: a name of the scene, or `paint` for the colour of the car.
+    vertices: (n, 3) [m]. faces: (m, 3). material: a name of the scene, or `paint` for the car's
+    own colour.
     """
 
     name: str
@@ -48,8 +49,7 @@ class CarPart:
 
 def _part(name: str, material: str, *meshes: trimesh.Trimesh) -> CarPart:
     # Every face with vertices of its own: flat shading, as the edges of a low-poly car should be.
-    mesh = trimesh.util.concatenate(list(meshes))
-    corners = np.asarray(mesh.triangles).reshape(-1, 3)
+    corners = np.concatenate([mesh.vertices[mesh.faces].reshape(-1, 3) for mesh in meshes])
     return CarPart(name, material, corners, np.arange(len(corners)).reshape(-1, 3))
 
 

@@ -26,7 +26,7 @@ def nearest(
     speed_scale: float,
     row: int,
     start: int,
-    out: wp.array2d(dtype=float),
+    out: wp.array2d[float],
 ):
     """Write the `count` nearest neighbours to out[row, start : start + 7 * count].
 
@@ -46,18 +46,16 @@ def nearest(
     v = agents.velocity[world, agent]
     limit = max_distance * max_distance
     # Selection by repeated minimum above the last (distance, index): no storage, stable order.
-    last_distance = float(-1.0)
-    last_index = int(-1)
+    last_distance = wp.float32(-1.0)
+    last_index = wp.int32(-1)
     for k in range(count):
-        best = int(-1)
+        best = wp.int32(-1)
         best_distance = float(limit)
         for other in range(agents.active.shape[1]):
             dx = agents.centre_x[world, other] - x
             dy = agents.centre_y[world, other] - y
             distance = dx * dx + dy * dy
-            after = distance > last_distance or (
-                distance == last_distance and other > last_index
-            )
+            after = distance > last_distance or (distance == last_distance and other > last_index)
             closer = distance < best_distance or (distance == best_distance and best < 0)
             if after and closer and other != agent and agents.active[world, other]:
                 best = other
@@ -96,12 +94,10 @@ def _observe_nearest(
     count: int,
     max_distance: float,
     # Out:
-    rows_out: wp.array2d(dtype=float),
+    rows_out: wp.array2d[float],
 ):
     worldid = wp.tid()
-    nearest(
-        agents, worldid, agent, count, max_distance, 1.0, 1.0, worldid, 0, rows_out
-    )
+    nearest(agents, worldid, agent, count, max_distance, 1.0, 1.0, worldid, 0, rows_out)
 
 
 def observe_nearest(

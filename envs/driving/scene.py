@@ -1,8 +1,8 @@
 """A road network and its cars as a MuJoCo scene, for the ray tracer only: nothing in it collides.
 
 Every agent is a mocap body (`agent_0` ...) in the order of the agents, followed by one mocap body
-`camera_rig` that carries the cameras `chase` and `overview`. Map frame: x, y as in the network, z up,
-road surface at z = 0.
+`camera_rig` that carries the cameras `chase` and `overview`. Map frame: x, y as in the network, z
+up, road surface at z = 0.
 """
 
 import colorsys
@@ -84,7 +84,7 @@ def scene_state(
     active: np.ndarray | None = None,
     learner: int = 0,
 ) -> tuple[Floats, Floats]:
-    """mocap_pos (num_agents + 1, 3) [m] and mocap_quat (num_agents + 1, 4) (w, x, y, z) of one world.
+    """Poses of one world: mocap_pos (num_agents + 1, 3) [m], mocap_quat (num_agents + 1, 4) wxyz.
 
     Args:
         x: rear axles, (num_agents,) [m]. y: likewise. heading: likewise [rad].
@@ -268,9 +268,7 @@ def _slab(
         vertices.append(np.column_stack([ring, height]))
         quads = [[0, 1, 2, 3], [4 * n - 1, 4 * n - 2, 4 * n - 3, 4 * n - 4]]
         for i in range(0, 4 * (n - 1), 4):
-            quads += [
-                [i + k, i + 4 + k, i + 4 + (k + 1) % 4, i + (k + 1) % 4] for k in range(4)
-            ]
+            quads += [[i + k, i + 4 + k, i + 4 + (k + 1) % 4, i + (k + 1) % 4] for k in range(4)]
         quad = np.array(quads) + base
         # Left border first: this order makes the normals of the top point up.
         faces.append(np.vstack([quad[:, [0, 3, 2]], quad[:, [0, 2, 1]]]))

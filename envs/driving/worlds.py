@@ -1,16 +1,21 @@
 """Road worlds: single-track vehicles on a lane network, many worlds at once.
 
-A physics step is three launches: every driver decides from the state of all agents (`_drive`), every
-vehicle moves (`_advance`), bodies are tested for overlap (`latch_collisions`). All agents decide
-before any moves, so the result does not depend on the order of the threads.
+A physics step is three launches: every driver decides from the state of all agents (`_drive`),
+every vehicle moves (`_advance`), bodies are tested for overlap (`latch_collisions`). All agents
+decide before any moves, so the result does not depend on the order of the threads.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import warp as wp
 
 from proveout.assets.road import RoadNetwork
+from proveout.envs.core.worlds import NON_FINITE_STATE, ScenePose, Worlds
 from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.drivers.external import steering_velocity_towards
 from proveout.envs.driving.drivers.idm import (
+    STEERING_LAG,
     idm_acceleration,
     lane_keeping_steering_velocity,
     limit_braking,
@@ -28,6 +33,7 @@ from proveout.envs.driving.roads.lanes import (
     project,
     valid_lane,
 )
+from proveout.envs.driving.scene import scene_state
 from proveout.envs.driving.traffic.leaders import own_lane_leader, survey
 from proveout.envs.driving.vehicles.single_track import (
     State,
@@ -40,6 +46,7 @@ from proveout.envs.driving.vehicles.single_track import (
 
 wp.set_module_options({"enable_backward": False})
 
+_NON_FINITE = wp.constant(NON_FINITE_STATE)
 _IDM = wp.constant(int(DriverKind.IDM))
 _DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
 _TIME_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
@@ -99,10 +106,10 @@ def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int,
 @wp.kernel
 def _apply(
     # In:
-    command_in: wp.array2d(dtype=float),
+    command_in: wp.array2d[float],
     # Out:
-    acceleration_out: wp.array2d(dtype=float),
-    steering_out: wp.array2d(dtype=float),
+    acceleration_out: wp.array2d[float],
+    steering_out: wp.array2d[float],
 ):
     worldid, agentid = wp.tid()
     acceleration_out[worldid, agentid] = command_in[worldid, 2 * agentid]
@@ -115,22 +122,22 @@ def _drive(
     road: LaneArrays,
     vehicle: Vehicle,
     agents: AgentArrays,
-    kind_in: wp.array2d(dtype=int),
-    parameters_in: wp.array3d(dtype=float),
-    command_acceleration_in: wp.array2d(dtype=float),
-    command_steering_in: wp.array2d(dtype=float),
+    kind_in: wp.array2d[int],
+    parameters_in: wp.array3d[float],
+    command_acceleration_in: wp.array2d[float],
+    command_steering_in: wp.array2d[float],
     dt: float,
     # Out:
-    input_acceleration_out: wp.array2d(dtype=float),
-    input_steering_velocity_out: wp.array2d(dtype=float),
+    input_acceleration_out: wp.array2d[float],
+    input_steering_velocity_out: wp.array2d[float],
 ):
     worldid, agentid = wp.tid()
     if not agents.active[worldid, agentid]:
         return
     velocity = agents.velocity[worldid, agentid]
     steering = agents.steering[worldid, agentid]
-    acceleration = float(0.0)
-    steering_velocity = float(0.0)
+    acceleration = wp.float32(0.0)
+    steering_velocity = wp.float32(0.0)
     if kind_in[worldid, agentid] == _IDM:
         lane = agents.lane[worldid, agentid]
         s = agents.s[worldid, agentid]
@@ -139,7 +146,7 @@ def _drive(
         leader, gap = own_lane_leader(
             road, agents, offset, lane_width(road, lane, s), vehicle.length, worldid, agentid
         )
-        leader_velocity = float(0.0)
+        leader_velocity = wp.float32(0.0)
         if leader >= 0:
             leader_velocity = agents.velocity[worldid, leader]
         acceleration = idm_acceleration(
@@ -155,7 +162,8 @@ def _drive(
         acceleration = limit_braking(
             acceleration, velocity, parameters_in[worldid, agentid, _MAX_DECELERATION], dt
         )
-        _x, _y, lane_heading, curvature = lane_pose(road, lane, s)
+        _x, _y, lane_heading, _curvature = lane_pose(road, lane, s)
+        _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
         error = agents.heading[worldid, agentid] - lane_heading
         steering_velocity = lane_keeping_steering_velocity(
             vehicle,
@@ -185,8 +193,8 @@ def _advance(
     # In:
     road: LaneArrays,
     vehicle: Vehicle,
-    input_acceleration_in: wp.array2d(dtype=float),
-    input_steering_velocity_in: wp.array2d(dtype=float),
+    input_acceleration_in: wp.array2d[float],
+    input_steering_velocity_in: wp.array2d[float],
     dt: float,
     # Out:
     agents: AgentArrays,
@@ -229,7 +237,7 @@ def _advance(
 @wp.kernel
 def _locate(
     # In:
-    mask_in: wp.array(dtype=wp.bool),
+    mask_in: wp.array[wp.bool],
     road: LaneArrays,
     vehicle: Vehicle,
     # Out:
@@ -261,7 +269,7 @@ def _guard(
     # In:
     agents: AgentArrays,
     # Out:
-    invalid_out: wp.array(dtype=int),
+    invalid_out: wp.array[int],
 ):
     worldid = wp.tid()
     for agent in range(agents.active.shape[1]):
@@ -277,17 +285,17 @@ def _guard(
             + agents.d[worldid, agent]
         )
         if not wp.isfinite(total):
-            invalid_out[worldid] = invalid_out[worldid] | 1
+            invalid_out[worldid] = invalid_out[worldid] | _NON_FINITE
 
 
 @wp.kernel
 def _reset(
     # In:
-    mask_in: wp.array(dtype=wp.bool),
+    mask_in: wp.array[wp.bool],
     # Out:
     agents: AgentArrays,
-    command_acceleration_out: wp.array2d(dtype=float),
-    command_steering_out: wp.array2d(dtype=float),
+    command_acceleration_out: wp.array2d[float],
+    command_steering_out: wp.array2d[float],
 ):
     worldid, agentid = wp.tid()
     if not mask_in[worldid]:
@@ -349,7 +357,7 @@ _BOOLEANS = ("active", "collided", "off_road")
 _INTEGERS = ("lane", "collided_with")
 
 
-class RoadWorlds:
+class RoadWorlds(Worlds):
     """Worlds of `num_agents` vehicles each, on one road network that all worlds share.
 
     Attributes:
@@ -371,7 +379,7 @@ class RoadWorlds:
         num_worlds: int,
         num_agents: int,
         physics_dt: float,
-        device: str,
+        device: wp.Device | str,
         num_learners: int = 1,
     ) -> None:
         self.network = network
@@ -512,7 +520,7 @@ class RoadWorlds:
         )
 
     def guard(self, invalid: wp.array) -> None:
-        """Set bit 1 of invalid (num_worlds,) where any agent's state is not finite."""
+        """Or NON_FINITE_STATE into invalid (num_worlds,) where any agent's state is not finite."""
         wp.launch(
             _guard,
             dim=self.num_worlds,
@@ -533,6 +541,18 @@ class RoadWorlds:
             outputs=[self.agents, self.command_acceleration, self.command_steering],
             device=self.device,
         )
+
+    def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
+        """Cars and camera of the given worlds in `proveout.envs.driving.scene.scene`."""
+        x, y, heading = self.x.numpy(), self.y.numpy(), self.heading.numpy()
+        active = self.active.numpy()
+        poses = []
+        for w in worlds:
+            position, quaternion = scene_state(
+                x[w], y[w], heading[w], self.vehicle_parameters, active[w]
+            )
+            poses.append(ScenePose(np.zeros(0), position, quaternion))
+        return poses
 
     def _latch_collisions(self, mask: wp.array) -> None:
         body = self.vehicle_parameters

@@ -25,12 +25,15 @@ def _reset_kernel(
     qfrc_applied_out: wp.array2d[float],
     xfrc_applied_out: wp.array2d[wp.spatial_vector],
     overflow_out: wp.array[int],
+    # Out:
+    reason_out: wp.array[int],
 ):
     worldid = wp.tid()
     if not mask_in[worldid]:
         return
     time_out[worldid] = 0.0
     overflow_out[worldid] = 0
+    reason_out[worldid] = 0
     for i in range(qpos_out.shape[1]):
         qpos_out[worldid, i] = qpos0[i]
     for i in range(qvel_out.shape[1]):
@@ -46,15 +49,16 @@ def _reset_kernel(
         xfrc_applied_out[worldid, i] = wp.spatial_vector()
 
 
-def reset_state(data: Any, qpos0: wp.array, mask: wp.array) -> None:
-    """Initial state of the worlds in the mask; mocap bodies stay where they are."""
+def reset_state(data: Any, qpos0: wp.array, reason: wp.array, mask: wp.array) -> None:
+    """Initial state of the worlds in the mask, without what their guard has gathered so far;
+    mocap bodies stay where they are."""
     wp.launch(
         _reset_kernel,
         dim=mask.shape[0],
         inputs=[qpos0, mask],
         outputs=[
             data.time, data.qpos, data.qvel, data.act, data.ctrl, data.qacc,
-            data.qacc_warmstart, data.qfrc_applied, data.xfrc_applied, data.overflow,
+            data.qacc_warmstart, data.qfrc_applied, data.xfrc_applied, data.overflow, reason,
         ],
         device=mask.device,
     )  # fmt: skip
@@ -146,7 +150,11 @@ def _attribute_kernel(
     geom_type: wp.array[int],
     geom_rbound: wp.array2d[float],
     geom_margin: wp.array2d[float],
+    geom_gap: wp.array2d[float],
+    pair_margin: wp.array2d[float],
+    pair_gap: wp.array2d[float],
     pairs: wp.array[wp.vec2i],
+    pair_ids: wp.array[wp.vec2i],
     nflex: int,
     # Data in:
     naconmax: int,
@@ -166,10 +174,19 @@ def _attribute_kernel(
     for p in range(pairs.shape[0]):
         a = pairs[p][0]
         b = pairs[p][1]
-        margin = (
-            geom_margin[worldid % geom_margin.shape[0], a]
-            + geom_margin[worldid % geom_margin.shape[0], b]
-        )
+        explicit = pair_ids[p][0]
+        if explicit >= 0:
+            margin = (
+                pair_margin[worldid % pair_margin.shape[0], explicit]
+                + pair_gap[worldid % pair_gap.shape[0], explicit]
+            )
+        else:
+            margin = (
+                geom_margin[worldid % geom_margin.shape[0], a]
+                + geom_margin[worldid % geom_margin.shape[0], b]
+                + geom_gap[worldid % geom_gap.shape[0], a]
+                + geom_gap[worldid % geom_gap.shape[0], b]
+            )
         ra = geom_rbound[worldid % geom_rbound.shape[0], a]
         rb = geom_rbound[worldid % geom_rbound.shape[0], b]
         xa = geom_xpos_in[worldid, a]
@@ -187,8 +204,9 @@ def _attribute_kernel(
             distance = 0.0  # unbounded (height field, SDF): may touch
         else:
             distance = wp.length(xa - xb) - ra - rb
-        # Not less-than, so that a NaN counts as concerned.
-        if not (distance > margin):
+        # Not less-than, so that a NaN counts as concerned; the engine squares its distances, so
+        # rounding needs some room.
+        if not (distance > margin + 1.0e-5):
             concerned = True
     if concerned:
         reason_out[worldid] = reason_out[worldid] | contact_lost
@@ -197,16 +215,18 @@ def _attribute_kernel(
 def attribute_lost_contacts(model: Any, data: Any, reason: wp.array, contact_lost: int) -> None:
     """When the shared arena was too small, mark every world that may have lost a contact.
 
-    The engine says only that contacts were lost, not whose. A world in which no pair of geoms
-    comes within its bounding spheres and margin cannot have had one; all others are marked.
+    The engine says only that contacts were lost, not whose. A world in which no pair of geoms that
+    may collide comes within its bounding spheres, margins and gaps cannot have had one (these are
+    the engine's own broad-phase bounds); all others are marked.
     """
     wp.launch(
         _attribute_kernel,
         dim=reason.shape[0],
         inputs=[
-            model.geom_type, model.geom_rbound, model.geom_margin, model.nxn_geom_pair,
-            model.nflex, data.naconmax, data.nacon, data.ncollision, data.geom_xpos,
-            data.geom_xmat, contact_lost,
+            model.geom_type, model.geom_rbound, model.geom_margin, model.geom_gap,
+            model.pair_margin, model.pair_gap, model.nxn_geom_pair_filtered,
+            model.nxn_pairid_filtered, model.nflex, data.naconmax, data.nacon, data.ncollision,
+            data.geom_xpos, data.geom_xmat, contact_lost,
         ],
         outputs=[reason],
         device=reason.device,

@@ -105,6 +105,15 @@ class ReachConfig(TaskConfig):
     reward_weights: ReachWeights = field(default_factory=ReachWeights)
     randomization: ReachRandomization = field(default_factory=ReachRandomization)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("max_increment", "position_tolerance", "angle_tolerance", "hold_seconds"):
+            self.check(getattr(self, name) > 0.0, f"{name} must be positive")
+        self.check(0.0 <= self.start_noise <= 1.5, "start_noise must be between 0 and 1.5 rad")
+        self.check(
+            self.hold_seconds <= self.episode_seconds, "hold_seconds must fit into the episode"
+        )
+
 
 _PPO = {
     "num_envs": 512,

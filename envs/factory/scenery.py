@@ -48,12 +48,10 @@ def add_studio(
     out = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
     x_axis = np.array([-np.sin(a), np.cos(a), 0.0])
     y_axis = np.cross(out, x_axis)
-    spec.worldbody.add_camera(
-        name="view", pos=list(np.asarray(target) + distance * out), fovy=42,
-        alt=mujoco.MjsOrientation(
-            type=mujoco.mjtOrientation.mjORIENTATION_XYAXES, xyaxes=[*x_axis, *y_axis]
-        ),
-    )  # fmt: skip
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, np.stack([x_axis, y_axis, out], axis=1).ravel())
+    position = np.asarray(target) + distance * out
+    spec.worldbody.add_camera(name="view", pos=position, quat=quat, fovy=42)
 
 
 def add_pose_marker(spec: Any, name: str) -> None:

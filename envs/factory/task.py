@@ -9,7 +9,6 @@ import mujoco
 import warp as wp
 
 from proveout.envs.core.errors import ModelError
-from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE
 from proveout.envs.core.task import Task
 from proveout.envs.factory.worlds import ArticulatedWorlds, Capacities
 
@@ -21,6 +20,7 @@ class ArticulatedTask(Task):
     """
 
     capacities: ClassVar[Capacities]
+    worlds_class: ClassVar[type[ArticulatedWorlds]] = ArticulatedWorlds
 
     @abstractmethod
     def spec(self, *, visual: bool) -> Any:
@@ -42,9 +42,8 @@ class ArticulatedTask(Task):
 
     def make_worlds(self, num_worlds: int, device: wp.Device) -> ArticulatedWorlds:
         """N worlds, with room for the randomised fields."""
-        fields = {r.field for _, r in self.randomizations} - {OBSERVATION_NOISE, CONTROL_LATENCY}
-        return ArticulatedWorlds(
-            self.model(), num_worlds, self.capacities, device, sorted(fields)
+        return self.worlds_class(
+            self.model(), num_worlds, self.capacities, device, self.randomizations_of_engine()
         )
 
     def scene(self) -> Any:

@@ -116,7 +116,7 @@ class ArticulatedWorlds(Worlds):
         disabled = model.opt.disableflags & (
             mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
         )
-        self.has_contacts = not disabled and capacities.contacts > 0
+        self.has_contacts = not disabled and self.model.nxn_geom_pair_filtered.size > 0
         if self.has_contacts:
             # Runs between collision detection and the constraints, in every physics step.
             self.model.callback.contactfilter = self._attribute_lost_contacts
@@ -160,7 +160,7 @@ class ArticulatedWorlds(Worlds):
 
     def reset(self, mask: wp.array) -> None:
         """qpos0, everything else zero; the engine's own reset would also clear other worlds."""
-        kernels.reset_state(self.data, self._qpos0, mask)
+        kernels.reset_state(self.data, self._qpos0, self._reason, mask)
 
     def parameter_fields(self) -> tuple[str, ...]:
         """Fields that can be set per world."""
@@ -172,6 +172,7 @@ class ArticulatedWorlds(Worlds):
             raise unknown("randomisation field", field, self.parameter_fields())
         spec = _FIELDS[field]
         elements = self._matching(spec.kind, target)
+        first = _float_view(getattr(self.model, spec.arrays[0])).numpy()[0, :, 0]
         columns = []
         for name, components in zip(spec.arrays, spec.components, strict=True):
             array = getattr(self.model, name)
@@ -179,12 +180,17 @@ class ArticulatedWorlds(Worlds):
             width = view.shape[2]
             pairs = [(e, c) for e in elements for c in components if c < width]
             flat = view.numpy()[0]
+            # Everything but the quantity itself follows it in proportion.
+            itself = name == spec.arrays[0]
             columns.append(
                 ParameterColumns(
                     array=view,
                     element=np.array([e for e, _ in pairs], dtype=np.int32),
                     component=np.array([c for _, c in pairs], dtype=np.int32),
                     nominal=np.array([flat[e, c] for e, c in pairs], dtype=np.float32),
+                    reference=(
+                        None if itself else np.array([first[e] for e, _ in pairs], np.float32)
+                    ),
                 )
             )
         return columns

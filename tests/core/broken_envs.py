@@ -124,7 +124,7 @@ class Cart(VectorEnv):
                 "claims_disabled_does_same_step": AutoresetMode.DISABLED,
             }.get(defect, AutoresetMode.SAME_STEP)
         }
-        bound = np.array([9.0, 9.0, 1.0])
+        bound = np.array([9.0, 9.0, 1.0], np.float32)
         self.single_observation_space = spaces.Box(-bound, bound, dtype=np.float32)
         box = _OutsideBox if defect == "action_sample_outside" else spaces.Box
         self.single_action_space = box(-1.0, 1.0, (2,), np.float32)

@@ -82,6 +82,16 @@ def test_gymnasium_sync_environments_pass(mode, task):
     assert ("final_obs" in report.skipped) == (mode is not AutoresetMode.SAME_STEP)
 
 
+def test_gymnasium_vectorised_cart_pole_passes_with_a_warning():
+    def make(num_envs):
+        return gymnasium.make_vec("CartPole-v1", num_envs, "vector_entry_point")
+
+    report = check_vector_env(make, steps=100)
+    assert report.errors == [], report.table()
+    # It draws for all worlds from one generator, so a world depends on how many there are.
+    assert [finding.check for finding in report.warnings] == ["world_count"]
+
+
 def test_gymnasium_async_environment_passes():
     env = AsyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
     try:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,13 +66,16 @@ def test_space():
     assert np.isinf(space.low[6:]).all()
 
 
+FRACTION: Any = 1.5
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Entry("", (1,), "m", ""), "empty name"),
         (lambda: Entry("  ", (1,), "m", ""), "empty name"),
         (lambda: Entry("x", (0,), "m", ""), "'x'.*at least 1"),
-        (lambda: Entry("x", (1.5,), "m", ""), "'x'.*integer"),
+        (lambda: Entry("x", (FRACTION,), "m", ""), "'x'.*integer"),
         (lambda: Entry("x", (1,), "m", "", low=2.0, high=1.0), "'x'.*low"),
         (lambda: Entry("x", (1,), "m", "", low=math.nan), "'x'.*low"),
         (lambda: Entry("x", (4,), "m", "", set=True), "'x'.*rows, features"),

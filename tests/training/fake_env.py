@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+
 from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.task import Kpi, RewardWeights, TaskConfig, quantity
 

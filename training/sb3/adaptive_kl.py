@@ -1,7 +1,7 @@
 """A learning rate that follows the KL divergence of the updates.
 
 As in rsl_rl and in Schulman et al., Proximal Policy Optimization Algorithms (2017), section 4, but
-acting on the learning rate: once for an iteration, a factor up or down between bounds.
+acting on the learning rate: before each update, a factor up or down between bounds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class AdaptiveKL(BaseCallback):
             return min(rate * self.factor, self.highest)
         return rate
 
-    def _on_rollout_start(self) -> None:
+    def _on_rollout_end(self) -> None:
+        # Not at the start: a checkpoint between must hold rate and divergence not yet combined.
         kl = self.logger.name_to_value.get("train/approx_kl")
         if kl is None:  # before the first update
             return

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-from proveout.training.progress import Progress
 from stable_baselines3.common.callbacks import BaseCallback
+
+from proveout.training.progress import Progress
 
 
 class StopRequested(Exception):

@@ -10,10 +10,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
-from proveout.assets.errors import ProveoutError
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+from proveout.assets.errors import ProveoutError
 
 # Statistics of an episode that SB3 knows under names of its own.
 _RETURN, _LENGTH, _SUCCESS = "return", "length", "success"

@@ -76,8 +76,8 @@ def _same_step(session: Session, run: list[Step], done: list, record: Recorder) 
         mask = step.info.get("_final_obs")
         if "final_obs" in step.info or mask is not None:
             _check_mask(mask, done[t], t, record)
-        for world in np.flatnonzero(done[t]):
-            row = final_row(step, int(world))
+        for world in np.flatnonzero(done[t]).tolist():
+            row = final_row(step, world)
             if row is None:
                 record.error(
                     "final_obs",
@@ -87,7 +87,7 @@ def _same_step(session: Session, run: list[Step], done: list, record: Recorder) 
                 )
                 continue
             total += 1
-            _check_row(space, row, int(world), t, record)
+            _check_row(space, row, world, t, record)
             equals_reset += [(t, world)] if same(row, rows(step.obs, world)) else []
             equals_previous += [(t, world)] if same(row, rows(run[t - 1].obs, world)) else []
     if total and len(equals_reset) == total:

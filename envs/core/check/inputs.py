@@ -1,6 +1,7 @@
 """Checks on what an environment does with calls and actions it must not accept."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def check_bad_actions(session: Session, seed: int, record: Recorder) -> None:
                 f"After refusing a wrong action the environment cannot be reset: {trouble}",
             )
             return
-        message = _refusal(lambda bad=bad: env.step(session.convert(bad)))
+        message = _refusal(partial(env.step, session.convert(bad)))
         if message is None:
             record.soft(
                 "bad_actions",

@@ -168,8 +168,8 @@ def check_state_dict(session: Session, steps: int, seed: int, record: Recorder) 
     if not (hasattr(env, "state_dict") and hasattr(env, "load_state_dict")):
         record.skip("state_dict", "the environment has no state_dict and load_state_dict.")
         return
-    first = max(1, steps // 4)
-    count = session.horizon(max(1, steps // 2))
+    first = max(1, steps // 2)
+    count = session.horizon(max(1, steps - first))
     session.rollout(first, seed)
     state = env.state_dict()
     saved = copy.deepcopy(state)
@@ -179,6 +179,8 @@ def check_state_dict(session: Session, steps: int, seed: int, record: Recorder) 
             "state_dict", "aliased", "A later step changed the saved state_dict; return copies."
         )
     session.rollout(3, seed + OTHER_SEED)
+    for _ in range(first + 1):
+        session.reset()  # more episodes than can have been saved, so that no count agrees by chance
     env.load_state_dict(saved)
     seen = [session.step(index) for index in range(first, first + count)]
     found = first_difference(expected, seen, list(range(session.num_envs)), session.tolerance)
@@ -203,7 +205,7 @@ def check_other_run(
     """Compare a rollout with that of a differently made environment, world by world.
 
     Args:
-        check: name of the check.
+        check: name of the check; a difference is soft, as Gymnasium asks for no such thing.
         run: rollout of the first environment.
         session: the second environment, given the same actions.
         seed: seed of both.
@@ -216,7 +218,7 @@ def check_other_run(
     found = first_difference(run, seen, list(range(shared)), session.tolerance)
     if found:
         t, world, name = found
-        record.error(
+        record.soft(
             check,
             "differs",
             f"{name} of world {world} at step {t} differs between {label[0]} and {label[1]}; "

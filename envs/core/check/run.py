@@ -67,7 +67,8 @@ def check_vector_env(
         seed: seed of the rollouts and of the sampled actions.
         num_envs: number of worlds asked of a factory.
         strict: treat as errors what many environments lack: float32 rewards, info masks, wrong
-            actions refused. By default for Proveout's own environments only.
+            actions refused, worlds that do not depend on how many there are. By default for
+            Proveout's own environments only.
 
     Returns:
         What was found and what could not be tried; see `CheckReport.raise_if_failed`.

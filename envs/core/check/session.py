@@ -63,7 +63,8 @@ class Actions:
         chosen = [self._taken[world][step] for world in range(worlds)]
         if other:
             chosen = [self._other(action) for action in chosen]
-        return concatenate(self._space, chosen, create_empty_array(self._space, worlds))
+        empty: Any = create_empty_array(self._space, worlds)
+        return concatenate(self._space, chosen, empty)
 
     def _other(self, action: Any) -> Any:
         source = copy.deepcopy(self._space)
@@ -143,7 +144,8 @@ class Session:
         values = (obs, reward, terminated, truncated)
         names = ("observation", "reward", "terminated", "truncated")
         returned = dict(zip(names, values, strict=True), info=dict(info))
-        step = Step(*(host(value) for value in values), host(info), returned)
+        copies = [host(value) for value in values]
+        step = Step(copies[0], copies[1], copies[2], copies[3], host(info), returned)
         if self.mode is AutoresetMode.DISABLED:
             done = ends(step, self.num_envs)
             if done is not None and done.any():

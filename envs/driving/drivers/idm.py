@@ -14,10 +14,10 @@ wp.set_module_options({"enable_backward": False})
 _SMALLEST_GAP = wp.constant(0.1)
 # Largest angle to the lane that a correction aims at, as a sine.
 _LARGEST_APPROACH = wp.constant(0.2)
-# The lateral law is in path length; below this length [m] it would ask for tighter turns than a car has.
+# Shortest length of the lateral law [m]: below it, it asks for tighter turns than a car can do.
 _SHORTEST_PREVIEW = wp.constant(6.0)
-# First-order lag of the steering wheel behind the wanted angle [s].
-_STEERING_LAG = wp.constant(0.1)
+# Lag of the steering behind the wanted angle [s]; the feed-forward looks this far ahead.
+STEERING_LAG = wp.constant(0.1)
 
 
 @wp.func
@@ -38,7 +38,7 @@ def idm_acceleration(
     """
     ratio = velocity / wp.max(desired_speed, 0.1)
     free = ratio * ratio * ratio * ratio
-    interaction = float(0.0)
+    interaction = wp.float32(0.0)
     if gap < 1.0e6:
         braking = velocity * (velocity - leader_velocity)
         braking = braking / (2.0 * wp.sqrt(max_acceleration * comfortable_deceleration))
@@ -51,7 +51,7 @@ def idm_acceleration(
 def limit_braking(
     acceleration: float, velocity: float, max_deceleration: float, dt: float
 ) -> float:
-    """Acceleration [m/s^2] bounded by `max_deceleration`, and stopping at a standstill within `dt`."""
+    """Acceleration [m/s^2] bounded by `max_deceleration`, that stops at rest within `dt` [s]."""
     bounded = wp.max(acceleration, -max_deceleration)
     return wp.max(bounded, -wp.max(velocity, 0.0) / dt)
 
@@ -77,7 +77,7 @@ def lane_keeping_steering_velocity(
         vehicle: parameters.
         steering: angle [rad]. velocity: [m/s]. d: lateral offset [m], left positive.
         sin_error: sine of heading minus lane heading. cos_error: its cosine.
-        curvature: of the lane at the vehicle [1/m].
+        curvature: of the lane where the vehicle is after `STEERING_LAG` [1/m].
         preview_time: [s].
         dt: time over which the input stays constant [s].
     """
@@ -86,4 +86,4 @@ def lane_keeping_steering_velocity(
     forward = curvature * cos_error / wp.max(1.0 - curvature * d, 0.1)
     wanted_curvature = forward - 2.0 / preview * (approach + sin_error)
     wanted = wp.atan(vehicle.wheelbase * wanted_curvature)
-    return (wanted - steering) / wp.max(_STEERING_LAG, dt)
+    return (wanted - steering) / wp.max(STEERING_LAG, dt)

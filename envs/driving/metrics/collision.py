@@ -68,7 +68,7 @@ def collision_partner(
 @wp.kernel
 def _latch_collisions(
     # In:
-    mask_in: wp.array(dtype=wp.bool),
+    mask_in: wp.array[wp.bool],
     half_length: float,
     half_width: float,
     # Out:

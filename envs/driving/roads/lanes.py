@@ -1,8 +1,8 @@
 """Lanes on the device: poses along a lane, and projection of a point onto it.
 
-Lanes are extended as straight lines before their start and past their end, so every finite `s` has a
-pose. A non-finite `s` reads as 0 and a lane index out of range is clamped: no value of the state can
-index outside the arrays.
+Lanes are extended as straight lines before their start and past their end, so every finite `s` has
+a pose. A non-finite `s` reads as 0 and a lane index out of range is clamped: no value of the state
+can index outside the arrays.
 """
 
 import numpy as np
@@ -24,25 +24,25 @@ class LaneArrays:
     """`RoadNetwork` on a device, shared by all worlds. Units and frames as there."""
 
     # (total_points,): x, y, heading, curvature
-    pose: wp.array(dtype=wp.vec4)
+    pose: wp.array[wp.vec4]
     # (total_points,): cos(heading), sin(heading), station, offset
-    frame: wp.array(dtype=wp.vec4)
+    frame: wp.array[wp.vec4]
     # (total_points,): width, left_edge, right_edge
-    section: wp.array(dtype=wp.vec3)
+    section: wp.array[wp.vec3]
     # (num_lanes,):
-    first_point: wp.array(dtype=int)
-    num_points: wp.array(dtype=int)
-    step: wp.array(dtype=float)
-    length: wp.array(dtype=float)
-    speed_limit: wp.array(dtype=float)
-    left: wp.array(dtype=int)
-    right: wp.array(dtype=int)
-    successor: wp.array(dtype=int)
-    predecessor: wp.array(dtype=int)
-    road: wp.array(dtype=int)
+    first_point: wp.array[int]
+    num_points: wp.array[int]
+    step: wp.array[float]
+    length: wp.array[float]
+    speed_limit: wp.array[float]
+    left: wp.array[int]
+    right: wp.array[int]
+    successor: wp.array[int]
+    predecessor: wp.array[int]
+    road: wp.array[int]
     # length of the reference line of the lane's road, and the road of its successor (-1 none)
-    road_length: wp.array(dtype=float)
-    next_road: wp.array(dtype=int)
+    road_length: wp.array[float]
+    next_road: wp.array[int]
     num_lanes: int
 
 
@@ -90,7 +90,7 @@ def bracket(road: LaneArrays, lane: int, s: float):
     """
     position = s / road.step[lane]
     if not wp.isfinite(position):
-        position = float(0.0)
+        position = wp.float32(0.0)
     position = wp.clamp(position, -_LARGEST_INDEX, _LARGEST_INDEX)
     index = wp.clamp(int(wp.floor(position)), 0, road.num_points[lane] - 2)
     return road.first_point[lane] + index, position - float(index)
@@ -156,7 +156,7 @@ def project_on(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, 
     Newton on (point - centre line) . tangent = 0, whose slope is 1 - curvature * d.
     """
     s = float(s_guess)
-    d = float(0.0)
+    d = wp.float32(0.0)
     for _ in range(iterations):
         index, fraction = bracket(road, lane, s)
         a = road.pose[index]
@@ -169,7 +169,7 @@ def project_on(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, 
         n = ta[1] + inside * (tb[1] - ta[1])
         dx = x - (a[0] + fraction * (b[0] - a[0]))
         dy = y - (a[1] + fraction * (b[1] - a[1]))
-        curvature = float(0.0)
+        curvature = wp.float32(0.0)
         if fraction == inside:
             curvature = a[3] + inside * (b[3] - a[3])
         d = dy * c - dx * n
@@ -209,9 +209,9 @@ def project(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, ite
 def follow_lane_border(
     road: LaneArrays, lane: int, s: float, d: float, x: float, y: float, iterations: int
 ):
-    """Lane, `s` and `d` after moving to the neighbour lane where `d` is beyond the lane's border."""
+    """Lane, `s` and `d`, on the neighbour lane where `d` is beyond the lane's border."""
     section = lane_section(road, lane, s)
-    target = int(-1)
+    target = wp.int32(-1)
     if d > 0.5 * section[0]:
         target = road.left[lane]
     elif d < -0.5 * section[0]:

@@ -2,10 +2,10 @@
 
 The rule. Agent j counts in a lane when its body, shrunk by `LANE_MARGIN`, overlaps that lane
 laterally, or when it is projected on that lane. So a car that cuts in is seen as soon as its side
-is `LANE_MARGIN` over the marking, and a car that straddles a marking counts in both lanes. Ahead and
-behind are decided by the rear axles' arc length; the gap is from bumper to bumper along agent i's
-lane and is negative where the two stand side by side. Lanes of the road of agent i's lane, and one
-road further or back through successor and predecessor, are looked at.
+is `LANE_MARGIN` over the marking, and a car that straddles a marking counts in both lanes. Ahead
+and behind are decided by the rear axles' arc length; the gap is from bumper to bumper along agent
+i's lane and is negative where the two stand side by side. Lanes of the road of agent i's lane, and
+one road further or back through successor and predecessor, are looked at.
 """
 
 import warp as wp
@@ -93,8 +93,8 @@ def overlaps_lane(
 @wp.func
 def lane_across(road: LaneArrays, where: int, lane: int):
     """Lane that continues `lane` on the next or the previous road, its offset and width there."""
-    target = int(-1)
-    point = int(0)
+    target = wp.int32(-1)
+    point = wp.int32(0)
     if lane >= 0 and where == _NEXT_ROAD:
         target = road.successor[lane]
         if target >= 0:
@@ -133,7 +133,7 @@ def own_lane_leader(
     next_road = road.next_road[lane]
     length = road.road_length[lane]
     nearest = float(wp.inf)
-    leader = int(-1)
+    leader = wp.int32(-1)
     for other in range(agents.active.shape[1]):
         if other != agent and agents.active[world, other]:
             other_lane = agents.lane[world, other]
@@ -174,16 +174,16 @@ def own_lane_leader(
 @wp.kernel
 def _survey(
     # In:
-    mask_in: wp.array(dtype=wp.bool),
+    mask_in: wp.array[wp.bool],
     road: LaneArrays,
     agents: AgentArrays,
     body_length: float,
     # Out:
-    leader_out: wp.array3d(dtype=int),
-    leader_gap_out: wp.array3d(dtype=float),
-    follower_out: wp.array3d(dtype=int),
-    follower_gap_out: wp.array3d(dtype=float),
-    time_to_collision_out: wp.array2d(dtype=float),
+    leader_out: wp.array3d[int],
+    leader_gap_out: wp.array3d[float],
+    follower_out: wp.array3d[int],
+    follower_gap_out: wp.array3d[float],
+    time_to_collision_out: wp.array2d[float],
 ):
     worldid, agentid = wp.tid()
     if not mask_in[worldid]:

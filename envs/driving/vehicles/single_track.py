@@ -72,9 +72,7 @@ def constrain_steering_velocity(
         steering >= vehicle.steering_max and steering_velocity >= 0.0
     ):
         return 0.0
-    return wp.clamp(
-        steering_velocity, vehicle.steering_velocity_min, vehicle.steering_velocity_max
-    )
+    return wp.clamp(steering_velocity, vehicle.steering_velocity_min, vehicle.steering_velocity_max)
 
 
 @wp.func

@@ -1,0 +1,1 @@
+"""Who drives an agent: kinds and parameters as data."""

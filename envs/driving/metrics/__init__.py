@@ -1,0 +1,1 @@
+"""Functions of the state that are rewarded and evaluated alike."""

@@ -1,0 +1,1 @@
+"""Lane arrays on the device and geometry on them."""

@@ -1,0 +1,45 @@
+"""What tasks of road worlds share: one network, vehicles and drivers become N worlds and a scene."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import warp as wp
+
+from proveout.assets.road import RoadNetwork
+from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.task import Task
+from proveout.envs.driving.scene import scene
+from proveout.envs.driving.vehicles.single_track import VehicleParameters
+from proveout.envs.driving.worlds import RoadWorlds
+
+
+class RoadTask(Task):
+    """A task of one learner among other drivers. The config needs `num_agents`."""
+
+    # Without reverse gear: braking ends at rest.
+    vehicle = VehicleParameters(velocity_min=0.0)
+
+    @abstractmethod
+    def network(self) -> RoadNetwork:
+        """The roads, shared by all worlds."""
+
+    def make_worlds(self, num_worlds: int, device: wp.Device) -> RoadWorlds:
+        """N worlds; agent 0 is the learner."""
+        if self.randomizations_of_engine():
+            raise ConfigError(f"{self.id}: road worlds have no fields to randomise yet")
+        return RoadWorlds(
+            self.network(),
+            self.vehicle,
+            num_worlds,
+            self.config.num_agents,
+            self.config.physics_dt,
+            device,
+        )
+
+    def scene(self) -> Any:
+        """Road, cars, and the camera "view" that follows the learner."""
+        spec = scene(self.network(), self.config.num_agents, self.vehicle)
+        spec.camera("chase").name = "view"
+        return spec.compile()

@@ -1,0 +1,1 @@
+"""Traffic around an agent: leaders, followers, and what an IDM driver would have done."""

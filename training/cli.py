@@ -1,0 +1,184 @@
+"""The command `proveout`: which subcommand, and what a failure looks like.
+
+Nothing heavy is imported until a subcommand needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_HELP_WIDTH = 96
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A subcommand: its handler in `commands`, and its help."""
+
+    usage: str
+    summary: str
+    text: str
+    examples: tuple[str, ...]
+
+
+COMMANDS = {
+    "list": _Command(
+        "list [--json]",
+        "the environments",
+        "Show the environments.",
+        ("proveout list", "proveout list --json"),
+    ),
+    "train": _Command(
+        "train ENV | --resume RUN",
+        "train a policy; every field of the environment's config is a flag",
+        "Train a policy on ENV into a new run directory, evaluate it and film it. Ctrl-C stops "
+        "after saving; a run that was stopped or killed goes on with --resume RUN. With ENV "
+        "given, --help also shows the flags of its config (--env. ...).",
+        (
+            "proveout train proveout/Reach-v0",
+            "proveout train proveout/Reach-v0 --seed 1 --num-envs 1024 --env.control-dt 0.05",
+            "proveout train proveout/Reach-v0 --hyperparameters learning_rate=3e-4 n_epochs=8",
+            "proveout train --resume runs/proveout-Reach-v0/20250131-120000-seed0",
+        ),
+    ),
+    "evaluate": _Command(
+        "evaluate RUN | ENV --policy P",
+        "success rate with its 95 % interval, and KPIs",
+        "Run a deterministic policy for a fixed number of episodes and report success with its "
+        "95 % Wilson interval, KPIs, and invalid worlds. With a target given, --help also shows "
+        "the flags of the environment's config (--env. ...).",
+        (
+            "proveout evaluate runs/proveout-Reach-v0/20250131-120000-seed0",
+            "proveout evaluate proveout/Reach-v0 --policy expert --episodes 200 --json",
+            "proveout evaluate proveout/Reach-v0 --policy reach.safetensors",
+        ),
+    ),
+    "play": _Command(
+        "play RUN | ENV --policy P",
+        "watch a policy: a video, or a window",
+        "Roll out one world or a few, print the statistics of each episode, and write a video or "
+        "open a window.",
+        (
+            "proveout play proveout/Highway-v0 --policy pretrained --video highway.mp4",
+            "proveout play runs/proveout-Reach-v0/20250131-120000-seed0 --window",
+        ),
+    ),
+    "benchmark": _Command(
+        "benchmark ENV",
+        "speed, as a share of bare physics",
+        "Measure env.step against the same physics alone, in turns within one run, and training "
+        "with stock PPO.",
+        (
+            "proveout benchmark proveout/Reach-v0 --num-envs 256",
+            "proveout benchmark proveout/Highway-v0 --workers 1 --no-training --json",
+        ),
+    ),
+    "doctor": _Command(
+        "doctor [--json]",
+        "what this machine has, what is wrong and the fix",
+        "Check versions, devices, driver, caches, ffmpeg, disk and shared memory. Exits with 1 if "
+        "something is wrong.",
+        ("proveout doctor",),
+    ),
+    "export": _Command(
+        "export RUN --out FILE",
+        "a run's policy as safetensors with a card",
+        "Write the finished policy of a run to a .safetensors file, with a JSON card beside it "
+        "that says what it observes, how it was trained and how well it does.",
+        ("proveout export runs/proveout-Reach-v0/20250131-120000-seed0 --out reach.safetensors",),
+    ),
+    "check": _Command(
+        "check ENV",
+        "prove that an environment keeps its contract",
+        "Run every check of proveout.envs.check_vector_env on an environment. Exits with 1 if one "
+        "finds an error.",
+        ("proveout check proveout/Reach-v0",),
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `proveout`; return the exit status.
+
+    0: done. 1: `doctor` or `check` found something wrong. 2: bad input, said in one sentence on
+    standard error. 130 or 143: stopped by a signal, after saving.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        import importlib.metadata
+
+        print(importlib.metadata.version("proveout"))
+        return 0
+    # Small networks: torch's own threads would wait for the cores that the workers hold. Before
+    # torch is imported, so that evaluating and playing are covered too; training sets its own.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        return _dispatch(arguments[0], arguments[1:])
+    except KeyboardInterrupt:
+        print("\nproveout: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone, as in `proveout list | head`; nothing may be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except Exception as error:
+        return _failure(error)
+
+
+def _dispatch(name: str, arguments: list[str]) -> int:
+    if name not in COMMANDS:
+        from proveout.assets.errors import unknown
+
+        kind = "flag" if name.startswith("-") else "subcommand"
+        raise unknown(kind, name, [*COMMANDS, "--help", "--version"])
+    command = COMMANDS[name]
+    examples = "\n".join(f"  {line}" for line in command.examples)
+    text = f"{textwrap.fill(command.text, _HELP_WIDTH)}\n\nexamples:\n{examples}"
+    commands = importlib.import_module("proveout.training.commands")
+    status: int = getattr(commands, f"{name}_command")(arguments, f"proveout {name}", text)
+    return status
+
+
+def _failure(error: Exception) -> int:
+    """Print an error that a user can mend in one line; raise any other."""
+    from proveout.assets.errors import ProveoutError
+
+    train = sys.modules.get("proveout.training.train")
+    if train is not None and isinstance(error, train.TrainingInterrupted):
+        print(f"\n{error}", file=sys.stderr)
+        return 128 + int(error.signal_number)
+    if isinstance(error, ProveoutError):
+        print(f"proveout: error: {error}", file=sys.stderr)
+        return 2
+    raise error
+
+
+def _overview() -> str:
+    width = max(len(command.usage) for command in COMMANDS.values())
+    lines = [f"  {c.usage:<{width}}  {c.summary}" for c in COMMANDS.values()]
+    return "\n".join(
+        [
+            "Train physical-AI policies in GPU-parallel worlds, and prove them out.",
+            "",
+            "usage: proveout COMMAND ...",
+            "",
+            *lines,
+            "",
+            "examples:",
+            "  proveout train proveout/Reach-v0",
+            "  proveout play proveout/Highway-v0 --policy pretrained --video highway.mp4",
+            "",
+            "proveout COMMAND --help explains each; proveout --version.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

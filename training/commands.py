@@ -1,0 +1,400 @@
+"""What each subcommand of `proveout` does, once its arguments are known."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from proveout.training.arguments import FLAGS, UsageError, combine, mirror, parse, shallow
+from proveout.training.run import MANIFEST, Run, dump_json
+from proveout.training.tasks import WorldsSpec, task_class, task_config, task_ids
+
+
+def _flag(default: Any, text: str, unit: str = "") -> Any:
+    return field(default=default, metadata={"help": text, "unit": unit})
+
+
+_OUT = Path("policy.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonFlags:
+    """Flags of `list` and `doctor`."""
+
+    json: bool = _flag(False, "print one JSON object and nothing else")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateFlags:
+    """Flags of `evaluate`."""
+
+    policy: str | None = _flag(
+        None, "random, expert, pretrained, a run or a file; None: the RUN's own"
+    )
+    episodes: int = _flag(1000, "each world contributes the same number", "episodes")
+    num_envs: int | None = _flag(None, "None: a number that divides the episodes", "worlds")
+    seed: int = _flag(0, "of the worlds")
+    device: str = _flag("auto", "auto, cpu or cuda:N")
+    workers: int | None = _flag(None, "on the CPU; None: all cores", "processes")
+    trust_pickle: bool = _flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
+    json: bool = _flag(False, "print one JSON object and nothing else")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayFlags:
+    """Flags of `play`."""
+
+    policy: str | None = _flag(
+        None, "random, expert, pretrained, a run or a file; None: the RUN's own, or pretrained"
+    )
+    video: Path | None = _flag(None, "write the frames to this .mp4")  # noqa: RUF009
+    window: bool = _flag(False, "show one world in a window instead")
+    episodes: int = _flag(3, "of each world", "episodes")
+    num_envs: int = _flag(1, "shown side by side", "worlds")
+    seed: int = _flag(0, "of the worlds")
+    trust_pickle: bool = _flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkFlags:
+    """Flags of `benchmark`."""
+
+    num_envs: int = _flag(1024, "stepped together", "worlds")
+    workers: int | None = _flag(None, "on the CPU; None: all cores", "processes")
+    device: str = _flag("auto", "auto, cpu or cuda:N")
+    seconds: float = _flag(10.0, "for physics and env.step together", "s")
+    training: bool = _flag(True, "also measure training with stock PPO")
+    seed: int = _flag(0, "of the worlds and the random actions")
+    json: bool = _flag(False, "print one JSON object and nothing else")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFlags:
+    """Flags of `export`."""
+
+    out: Path = _flag(_OUT, "file to write; the card goes beside it")  # noqa: RUF009
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckFlags:
+    """Flags of `check`."""
+
+    num_envs: int = _flag(4, "made for the checks", "worlds")
+    steps: int = _flag(200, "of a roll-out; episodes should end within it", "steps")
+    workers: int | None = _flag(None, "on the CPU; None: all cores", "processes")
+    device: str = _flag("auto", "auto, cpu or cuda:N")
+
+
+@contextlib.contextmanager
+def quiet_stdout(active: bool) -> Iterator[Any]:
+    """Send all that is printed, by libraries and workers too, to standard error while `active`.
+
+    Yields:
+        A function that prints text to the real standard output.
+    """
+    import warp as wp
+
+    if not active:
+        yield print
+        return
+    wp.config.quiet = True
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+
+    def emit(text: str) -> None:
+        with os.fdopen(os.dup(saved), "w") as out:
+            out.write(text + "\n")
+
+    try:
+        yield emit
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def list_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Show the environments."""
+    flags = _parse_flags(arguments, JsonFlags, prog, text)
+    with quiet_stdout(flags.json) as emit:
+        from proveout.policies.pretrained import pretrained_names
+
+        shipped = pretrained_names()
+        rows = []
+        for env_id in task_ids():
+            task = task_class(env_id)
+            summary = (task.__doc__ or "").strip().splitlines() or [""]
+            rows.append(
+                {
+                    "id": env_id,
+                    "summary": summary[0],
+                    "agents": task.num_agents,
+                    "presets": sorted(task.presets),
+                    "pretrained": env_id.replace("/", "-") in shipped,
+                    "kpis": {kpi.name: kpi.unit for kpi in task.kpis},
+                    "config": task.config_class().to_dict(),
+                }
+            )
+        if flags.json:
+            emit(dump_json({"environments": rows}))
+        else:
+            width = max((len(row["id"]) for row in rows), default=0)
+            for row in rows:
+                note = "  (pretrained)" if row["pretrained"] else ""
+                emit(f"{row['id']:<{width}}  {row['summary']}{note}")
+    return 0
+
+
+def train_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Train, or go on."""
+    from proveout.training.train import ResumeConfig, TrainConfig, resume, train
+
+    argv = ["proveout", "train", *arguments]
+    if any(a == "--resume" or a.startswith("--resume=") for a in arguments):
+        folder, rest = _take_value(arguments, "--resume")
+        kind = combine(mirror(ResumeConfig, ResumeConfig()))
+        told = parse(rest, kind, prog=f"{prog} --resume RUN", description=text)
+        resume(folder, ResumeConfig(**shallow(told.flags)), argv=argv)
+        return 0
+    env_id, rest = _take_env(arguments, prog)
+    flags, config = _parse_with_config(rest, TrainConfig, prog, text, env_id, None)
+    assert env_id is not None
+    train(env_id, config, flags, argv=argv)
+    return 0
+
+
+def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Measure a policy."""
+    from proveout.training.evaluate import evaluate, sentence
+    from proveout.training.policy_source import PolicySource
+
+    target, rest = _take_target(arguments)
+    env_id, run, base = _resolve(target)
+    flags, config = _parse_with_config(rest, EvaluateFlags, prog, text, env_id, base)
+    assert env_id is not None
+    with quiet_stdout(flags.json) as emit:
+        policy = _policy_text(flags.policy, run, None, prog)
+        spec = WorldsSpec(
+            env_id,
+            config,
+            num_envs=flags.num_envs or 0,
+            device=flags.device,
+            workers=flags.workers,
+        )
+        result = evaluate(
+            PolicySource(policy, flags.trust_pickle, flags.seed),
+            spec,
+            episodes=flags.episodes,
+            seed=flags.seed,
+            shown=True,
+        )
+        result["policy"] = policy
+        if flags.json:
+            emit(dump_json(result))
+        else:
+            emit(sentence(result))
+            for name, kpi in result["kpis"].items():
+                if kpi["mean"] is None:
+                    emit(f"  {name:<28} undefined in every episode")
+                else:
+                    emit(f"  {name:<28} {kpi['mean']:.4g} +- {kpi['std']:.3g} {kpi['unit']}")
+        if result["invalid_worlds"]:
+            print(
+                f"proveout: warning: {result['invalid_worlds']} invalid episodes left out",
+                file=sys.stderr,
+            )
+    return 0
+
+
+def play_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Watch a policy."""
+    from proveout.training.play import play, play_in_window
+    from proveout.training.policy_source import PolicySource
+
+    target, rest = _take_target(arguments)
+    env_id, run, base = _resolve(target)
+    flags, config = _parse_with_config(rest, PlayFlags, prog, text, env_id, base)
+    assert env_id is not None
+    source = PolicySource(
+        _policy_text(flags.policy, run, "pretrained", prog), flags.trust_pickle, flags.seed
+    )
+    if flags.window:
+        play_in_window(source, env_id, config, episodes=flags.episodes, seed=flags.seed)
+        return 0
+    spec = WorldsSpec(env_id, config, num_envs=flags.num_envs)
+    told = play(source, spec, video=flags.video, episodes=flags.episodes, seed=flags.seed)
+    for row in told:
+        world = int(row.pop("world"))
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items())
+        print(f"world {world}: {figures}")
+    if flags.video is not None:
+        print(f"Video: {flags.video}")
+    return 0
+
+
+def benchmark_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Measure speed."""
+    from proveout.training.benchmark import benchmark, table
+
+    env_id, rest = _take_env(arguments, prog)
+    flags, config = _parse_with_config(rest, BenchmarkFlags, prog, text, env_id, None)
+    assert env_id is not None
+    with quiet_stdout(flags.json) as emit:
+        spec = WorldsSpec(
+            env_id,
+            config,
+            num_envs=flags.num_envs,
+            device=flags.device,
+            workers=flags.workers,
+        )
+        result = benchmark(spec, seconds=flags.seconds, training=flags.training, seed=flags.seed)
+        emit(dump_json(result) if flags.json else table(result))
+    return 0
+
+
+def doctor_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Look for what is wrong."""
+    from proveout.training.doctor import examine, table
+
+    flags = _parse_flags(arguments, JsonFlags, prog, text)
+    with quiet_stdout(True) as emit:
+        report = examine()
+        emit(dump_json(report) if flags.json else table(report))
+    return 0 if report["ok"] else 1
+
+
+def export_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Write a policy file."""
+    from proveout.training.export import export
+
+    target, rest = _take_target(arguments)
+    flags = _parse_flags(rest, ExportFlags, prog, text)
+    if target is None:
+        raise UsageError(f"which run? {prog} RUN --out FILE.safetensors")
+    card = export(Run.open(target), flags.out)
+    print(f"Policy: {flags.out}\nCard:   {card}")
+    return 0
+
+
+def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Prove an environment's conformance."""
+    from proveout.envs import check_vector_env
+    from proveout.training.tasks import make_worlds
+
+    env_id, rest = _take_env(arguments, prog)
+    flags, config = _parse_with_config(rest, CheckFlags, prog, text, env_id, None)
+    assert env_id is not None
+    spec = WorldsSpec(env_id, config, device=flags.device, workers=flags.workers)
+
+    def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
+        return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
+
+    report = check_vector_env(make, num_envs=flags.num_envs, steps=flags.steps)
+    print(report.table())
+    return 0 if report.ok else 1
+
+
+# Arguments
+
+
+def _parse_flags(arguments: Sequence[str], kind: type, prog: str, text: str) -> Any:
+    """Parse a command's own flags."""
+    told = parse(arguments, combine(mirror(kind, kind())), prog=prog, description=text)
+    return kind(**shallow(told.flags))
+
+
+def _parse_with_config(
+    arguments: Sequence[str],
+    kind: type,
+    prog: str,
+    text: str,
+    env_id: str | None,
+    base: Any,
+) -> tuple[Any, Any]:
+    """Parse a command's flags and, under `--env.`, the config of an environment.
+
+    Args:
+        arguments: Without the environment.
+        kind: Dataclass of the flags.
+        prog: For the help.
+        text: For the help.
+        env_id: None: only `--help` can be answered.
+        base: Config for the defaults; None: the task's own.
+
+    Raises:
+        UsageError: no environment.
+    """
+    flags_kind = mirror(kind, kind())
+    if env_id is None:
+        if "--help" in arguments or "-h" in arguments:
+            parse(["--help"], combine(flags_kind), prog=f"{prog} ENV", description=text)
+        raise UsageError(f"which environment? `proveout list` shows them; see {prog} --help")
+    config_class = task_class(env_id).config_class
+    defaults = config_class() if base is None else base
+    arguments_kind = combine(flags_kind, mirror(config_class, defaults))
+    told = parse(arguments, arguments_kind, prog=f"{prog} {env_id}", description=text)
+    config = config_class.from_dict(dataclasses.asdict(told.env))
+    return kind(**shallow(getattr(told, FLAGS))), config
+
+
+def _take_target(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the first positional argument and the others."""
+    rest = list(arguments)
+    if rest and not rest[0].startswith("-"):
+        return rest[0], rest[1:]
+    ids = task_ids()
+    for i, argument in enumerate(rest):
+        if argument in ids or (Path(argument) / MANIFEST).is_file():
+            return argument, rest[:i] + rest[i + 1 :]
+    return None, rest
+
+
+def _take_env(arguments: Sequence[str], prog: str) -> tuple[str | None, list[str]]:
+    """Return the environment's id, checked, and the other arguments."""
+    env_id, rest = _take_target(arguments)
+    if env_id is not None:
+        task_class(env_id)
+    return env_id, rest
+
+
+def _take_value(arguments: Sequence[str], flag: str) -> tuple[str, list[str]]:
+    """Return a flag's value and the arguments without both."""
+    rest = list(arguments)
+    for i, argument in enumerate(rest):
+        if argument.startswith(f"{flag}="):
+            return argument.partition("=")[2], rest[:i] + rest[i + 1 :]
+        if argument == flag and i + 1 < len(rest) and not rest[i + 1].startswith("-"):
+            return rest[i + 1], rest[:i] + rest[i + 2 :]
+    raise UsageError(f"{flag} needs a run directory: proveout train --resume RUN")
+
+
+def _resolve(target: str | None) -> tuple[str | None, Run | None, Any]:
+    """Return the environment, the run and its config of a target that is a run or an id."""
+    if target is None:
+        return None, None, None
+    path = Path(target)
+    if path.is_dir() or path.is_absolute() or target.startswith("."):
+        run = Run.open(path)
+        return run.env_id, run, task_config(run.env_id, run.manifest["config"])
+    task_class(target)
+    return target, None, None
+
+
+def _policy_text(given: str | None, run: Run | None, default: str | None, prog: str) -> str:
+    """Return which policy is meant."""
+    if given is not None:
+        return given
+    if run is not None:
+        return str(run.folder)
+    if default is not None:
+        return default
+    raise UsageError(
+        f"which policy? {prog} ENV --policy random|expert|pretrained|FILE, or {prog} RUN"
+    )
