@@ -1,4 +1,4 @@
-"""Map the top-level folders onto the `proveout` namespace package; everything else is in pyproject.toml."""
+"""Map the top-level folders onto the namespace `proveout`; the rest is in pyproject.toml."""
 
 from setuptools import find_namespace_packages, setup
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import mujoco
+
 from proveout.assets.errors import ModelError, unknown
 
 ROBOTS = Path(__file__).parent / "robots"

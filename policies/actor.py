@@ -272,10 +272,10 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise PolicyError(
             f"{path} has version {card.get('version')!r}; this release reads version {VERSION}."
         )
-    network = card.get("network")
+    network: Any = card.get("network")
     if not isinstance(network, dict) or not isinstance(card.get("weights_sha256"), str):
         raise PolicyError(f"{path} has no 'network' or no 'weights_sha256'; export again.")
-    sizes = network.get("sizes")
+    sizes: Any = network.get("sizes")
     widths_fine = isinstance(sizes, list) and all(type(n) is int and n > 0 for n in sizes)
     if not widths_fine or not 2 <= len(sizes) <= MAX_LAYERS:
         raise PolicyError(f"{path}: network.sizes must be 2 to {MAX_LAYERS} positive integers.")
@@ -283,7 +283,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         if network.get(key) not in known:
             raise PolicyError(f"{path}: network.{key} is {network.get(key)!r}, expected {known}.")
     for key in ("action_low", "action_high"):
-        values = network.get(key)
+        values: Any = network.get(key)
         numbers = isinstance(values, list) and all(
             type(v) in (int, float) and math.isfinite(v) for v in values
         )

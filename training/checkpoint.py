@@ -60,8 +60,10 @@ def save_checkpoint(
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     model.save(temporary / _POLICY)
     if hasattr(venv.env, "state_dict"):
-        np.savez(temporary / _ENV, **venv.state_dict())
-    generators, arrays = _random_state(model)
+        state_of_worlds: dict[str, Any] = venv.state_dict()
+        np.savez(temporary / _ENV, **state_of_worlds)
+    generators, loop = _random_state(model)
+    arrays: dict[str, Any] = dict(loop)
     arrays.update(_named("last_obs", model._last_obs))
     if model._last_episode_starts is not None:
         arrays["last_episode_starts"] = model._last_episode_starts

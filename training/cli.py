@@ -140,7 +140,9 @@ def _dispatch(name: str, arguments: list[str]) -> int:
         raise unknown(kind, name, [*COMMANDS, "--help", "--version"])
     command = COMMANDS[name]
     examples = "\n".join(f"  {line}" for line in command.examples)
-    text = f"{textwrap.fill(command.text, _HELP_WIDTH)}\n\nexamples:\n{examples}"
+    # tyro joins the lines of a paragraph into one, unless they are indented.
+    told = textwrap.indent(textwrap.fill(command.text, _HELP_WIDTH), "  ")
+    text = f"{told}\n\nexamples:\n{examples}"
     commands = importlib.import_module("proveout.training.commands")
     status: int = getattr(commands, f"{name}_command")(arguments, f"proveout {name}", text)
     return status

@@ -98,12 +98,9 @@ def quiet_stdout(active: bool) -> Iterator[Any]:
     Yields:
         A function that prints text to the real standard output.
     """
-    import warp as wp
-
     if not active:
         yield print
         return
-    wp.config.quiet = True
     sys.stdout.flush()
     saved = os.dup(1)
     os.dup2(2, 1)

@@ -116,7 +116,6 @@ def _environments() -> Finding:
 def _devices() -> Finding:
     import warp as wp
 
-    wp.config.quiet = True
     wp.init()
     found = []
     for device in wp.get_devices():
@@ -157,9 +156,8 @@ def _nvidia_driver() -> str | None:
 def _kernel_cache() -> Finding:
     import warp as wp
 
-    wp.config.quiet = True
     wp.init()
-    folder = Path(wp.config.kernel_cache_dir)
+    folder = Path(wp.config.kernel_cache_dir or ".")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     detail = f"{folder}, {size / 2**20:.0f} MiB"
     if not os.access(folder, os.W_OK):
@@ -172,7 +170,7 @@ def _compiling() -> Finding:
     import numpy as np
     import warp as wp
 
-    values = wp.array([1.0, 2.0], dtype=float, device="cpu")
+    values: Any = wp.array([1.0, 2.0], dtype=float, device="cpu")
     total = wp.utils.array_sum(values)
     if not np.isclose(total, 3.0):
         return Finding("warp", "error", f"1 + 2 gave {total} on the CPU", _REINSTALL)

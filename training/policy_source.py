@@ -112,12 +112,12 @@ def run_policy(run: Run, env: Any, device: str = "cpu") -> Policy:
         RunError: not finished, damaged, or of another task.
     """
     from proveout.training.checkpoint import read_networks
-    from proveout.training.presets import build_policy, make_preset
+    from proveout.training.presets import build_policy, run_preset
 
     path = run.policy_path()
     if run.env_id != _env_id(env):
         raise RunError(f"{run.folder} is a run of {run.env_id}, not of {_env_id(env)}.")
-    preset = make_preset(run.manifest["algo"], {}, run.manifest["preset"])
+    preset = run_preset(run)
     spaces = (env.single_observation_space, env.single_action_space)
     policy = build_policy(preset, *spaces, device=device)
     parameters, _ = read_networks(path, device)
@@ -182,7 +182,8 @@ def _zip_policy(path: Path, trust_pickle: bool, env: Any, device: str) -> Policy
             failures.append(f"{algo}: {str(error).splitlines()[0] if str(error) else error!r}")
             continue
         try:
-            check_for_correct_spaces(_Spaces(env), model.observation_space, model.action_space)
+            spaces: Any = _Spaces(env)
+            check_for_correct_spaces(spaces, model.observation_space, model.action_space)
         except ValueError as error:
             raise PolicyError(f"{path} does not fit {_env_id(env)}: {error}.") from error
         return model.policy

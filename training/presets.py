@@ -74,8 +74,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 _OWN_KEYS = ("num_envs", "total_timesteps", "adaptive_kl", "policy_kwargs")
 _POLICY_KEYS = ("activation_fn", "action_head_scale")
-# Other names of the same thing.
-_SYNONYMS = {"target_kl_adaptive": "adaptive_kl", "activation": "activation_fn"}
 _MAX_MINIBATCHES = 100
 
 
@@ -150,8 +148,8 @@ def make_preset(
     """
     known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
     known |= set(_OWN_KEYS)
-    data = _named(copy.deepcopy(dict(presets.get(algo, DEFAULTS[algo]))))
-    for key, value in _named(overrides or {}).items():
+    data = copy.deepcopy(dict(presets.get(algo, DEFAULTS[algo])))
+    for key, value in dict(overrides or {}).items():
         if key == "policy_kwargs":
             data[key] = {**data.get(key, {}), **value}
         else:
@@ -176,6 +174,12 @@ def make_preset(
         raise PresetError(f"adaptive_kl works with ppo only, not with {algo}; leave it out.")
     policy_kwargs(preset)  # refuses an unknown activation
     return preset
+
+
+def run_preset(run: Any) -> Preset:
+    """Return the preset with which a run was started, from its manifest."""
+    algo = run.manifest["algo"]
+    return make_preset(algo, {algo: run.manifest["preset"]})
 
 
 def parse_hyperparameters(assignments: Iterable[str]) -> dict[str, Any]:
@@ -289,7 +293,7 @@ def scale_action_head(policy: Any, scale: float) -> None:
     """
     import torch
 
-    actor = getattr(policy, "actor", None)
+    actor: Any = getattr(policy, "actor", None)
     head = getattr(policy, "action_net", None)
     if head is None and actor is not None:
         head = getattr(actor, "mu", None)
@@ -303,14 +307,6 @@ def scale_action_head(policy: Any, scale: float) -> None:
     target = getattr(policy, "actor_target", None)
     if target is not None:
         target.load_state_dict(actor.state_dict())
-
-
-def _named(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a preset with its keys under one name, those of `policy_kwargs` too."""
-    named = {_SYNONYMS.get(key, key): value for key, value in data.items()}
-    if named.get("policy_kwargs"):
-        named["policy_kwargs"] = _named(named["policy_kwargs"])
-    return named
 
 
 def _count(name: str, value: Any) -> int:

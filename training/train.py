@@ -11,7 +11,7 @@ from typing import Any
 from proveout.envs.core.errors import ConfigError, RunError
 from proveout.training import checkpoint as checkpoints
 from proveout.training.evaluate import DEFAULT_EPISODES, evaluate, sentence
-from proveout.training.presets import Preset, build_algorithm, make_preset
+from proveout.training.presets import Preset, build_algorithm, make_preset, run_preset
 from proveout.training.progress import Progress, say
 from proveout.training.run import EVALUATION, POLICY, VIDEO, Run, provenance, write_json
 from proveout.training.tasks import WorldsSpec, make_worlds, task_class, task_config
@@ -144,7 +144,7 @@ def resume(
     run = Run.open(folder)
     changes = changes or ResumeConfig()
     settings = _settings(run)
-    preset = make_preset(run.manifest["algo"], {}, run.manifest["preset"])
+    preset = run_preset(run)
     if changes.total_timesteps is not None:
         preset = replace(preset, total_timesteps=changes.total_timesteps)
     if changes.device is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -93,7 +94,6 @@ class SharedExchange:
         self._offsets = offsets
         self.fd = _anonymous_file(size) if fd is None else fd
         self._memory = mmap.mmap(self.fd, size)
-        self._bytes = np.frombuffer(self._memory, dtype=np.uint8)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Numpy views on all worlds."""
@@ -121,6 +121,8 @@ class SharedExchange:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+        with contextlib.suppress(BufferError):
+            self._memory.close()
 
 
 def _anonymous_file(size: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+
 from proveout.assets.errors import ProveoutError
 
 # Far above any observation; a layout read from a file must not ask for more memory than this.

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-import warp as wp
-
 import numpy as np
+import warp as wp
 
 from proveout.envs.core.errors import ConfigError, unknown
 from proveout.envs.core.rng import normal, random_key, uniform

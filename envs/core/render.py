@@ -13,6 +13,7 @@ from proveout.envs.core.errors import RenderError
 from proveout.envs.core.worlds import ScenePose
 
 CAMERA = "view"
+_SKY = (0.74, 0.82, 0.90, 1.0)  # behind everything, where the scene has no sky box
 
 
 def write_pose(model: Any, data: Any, pose: ScenePose) -> None:
@@ -24,6 +25,10 @@ def write_pose(model: Any, data: Any, pose: ScenePose) -> None:
         data.mocap_quat[:] = pose.mocap_quat
     mujoco.mj_kinematics(model, data)
     mujoco.mj_camlight(model, data)
+
+
+def _has_skybox(model: Any) -> bool:
+    return bool((model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX).any())
 
 
 class Renderer:
@@ -59,10 +64,9 @@ class Renderer:
             self._context = mujoco_warp.create_render_context(
                 model, num_worlds, cam_res=size, render_rgb=True, render_depth=False,
                 use_shadows=True, use_textures=True, cam_active=active,
+                background_color=_SKY, render_skybox=_has_skybox(model),
             )  # fmt: skip
-            self._frames = wp.zeros(
-                (num_worlds, height, width), dtype=wp.vec3, device=device
-            )
+            self._frames = wp.zeros((num_worlds, height, width), dtype=wp.vec3, device=device)
 
     def render(self, poses: Sequence[ScenePose]) -> tuple[np.ndarray, ...]:
         """One frame (height, width, 3) uint8 for each pose."""

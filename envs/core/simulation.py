@@ -85,9 +85,7 @@ class Simulation:
         self._stepped_on_construction = True
         self.compile_seconds = time.perf_counter() - started
 
-    def array(
-        self, name: str, columns: tuple[int, ...] = (), dtype: Any = wp.float32
-    ) -> wp.array:
+    def array(self, name: str, columns: tuple[int, ...] = (), dtype: Any = wp.float32) -> wp.array:
         """A per-world array, shape (N, *columns), that is part of the saved state."""
         if name in self._state:
             raise ConfigError(f"array {name!r} is declared twice")
@@ -126,9 +124,7 @@ class Simulation:
                 columns = self.worlds.parameter(r.field, r.target)
                 for i, place in enumerate(columns):
                     self._state[f"core/parameter/{name}/{i}"] = place.array
-            self._bound.append(
-                randomize.BoundRandomization(r, column, tuple(columns), self.device)
-            )
+            self._bound.append(randomize.BoundRandomization(r, column, tuple(columns), self.device))
 
     def _launch_step(self) -> None:
         ex, task, worlds = self.exchange, self.task, self.worlds

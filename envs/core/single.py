@@ -35,9 +35,7 @@ class WarpEnv(gymnasium.Env):
         render_size: tuple[int, int] = (640, 480),
     ) -> None:
         if render_mode not in (None, "rgb_array", "human"):
-            raise RenderError(
-                f"render_mode is None, 'rgb_array' or 'human', got {render_mode!r}"
-            )
+            raise RenderError(f"render_mode is None, 'rgb_array' or 'human', got {render_mode!r}")
         self.vector_env = WarpVectorEnv(
             task,
             1,

@@ -156,7 +156,7 @@ class Task(ABC):
     config_class: ClassVar[type[TaskConfig]] = TaskConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     kpis: ClassVar[tuple[Kpi, ...]] = ()
-    num_agents: ClassVar[int] = 1
+    num_agents: int = 1
 
     def __init__(self, config: TaskConfig | None = None) -> None:
         self.config: Any = self.config_class() if config is None else config
@@ -219,7 +219,7 @@ class Task(ABC):
     def make_worlds(self, num_worlds: int, device: wp.Device) -> Worlds:
         """The engine's worlds of this task."""
 
-    def build(self, sim: Simulation) -> None:
+    def build(self, sim: Simulation) -> None:  # noqa: B027
         """Allocate the task's own arrays with `sim.array` and keep what its kernels need."""
 
     @abstractmethod

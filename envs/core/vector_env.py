@@ -21,6 +21,10 @@ from proveout.envs.core.task import Task, TaskConfig
 from proveout.envs.core.workers import make_worlds
 
 STREAM_PHASE = 3
+_OUTPUTS = (
+    "observation", "final_observation", "reward", "terminated", "truncated", "invalid_reason",
+    "statistics", "statistics_mask",
+)  # fmt: skip
 _RESET_OPTIONS = ("reset_mask", "parameters", "world_ids", "episodes")
 
 
@@ -48,7 +52,8 @@ class WarpVectorEnv(VectorEnv):
         final_obs (N, size) and _final_obs (N,): last observation, and where an episode ended.
         episode_statistics: name -> (N,); _episode_statistics (N,): where they count, which leaves
             out invalid worlds and first episodes shortened by `phase_spread`.
-        invalid (N,) bool and invalid_reason (N,) int: see `proveout.envs.core.worlds`.
+        invalid (N,) bool, invalid_reason (N,) int and its mask _invalid_reason (the same as
+            invalid): see `proveout.envs.core.worlds`.
 
     `reset(options=...)` takes
         reset_mask (N,) bool: only these worlds start a new episode.
@@ -210,9 +215,7 @@ class WarpVectorEnv(VectorEnv):
                     ]
                 ).reshape(self.num_envs)
                 steps = self._phase_spread * self.task.max_episode_steps
-                first_step[:] = np.minimum(
-                    np.floor(share * steps), self.task.max_episode_steps - 1
-                )
+                first_step[:] = np.minimum(np.floor(share * steps), self.task.max_episode_steps - 1)
         if options.get("world_ids") is not None:
             world_id[mask] = self._row(options["world_ids"], "world_ids", np.int32)[mask]
         if options.get("episodes") is not None:
@@ -332,12 +335,7 @@ class WarpVectorEnv(VectorEnv):
             return {name: wp.to_torch(exchange[name]).clone() for name in names}
 
     def _result(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        data = self._read_all(
-            (
-                "observation", "reward", "terminated", "truncated", "final_observation",
-                "invalid_reason", "statistics", "statistics_mask",
-            )
-        )  # fmt: skip
+        data = self._read_all(_OUTPUTS)
         invalid = data["invalid_reason"] != 0
         # On torch data the count stays on the device until it is asked for.
         self._invalid_worlds = self._invalid_worlds + invalid.sum()
@@ -345,14 +343,43 @@ class WarpVectorEnv(VectorEnv):
         info = {
             "final_obs": data["final_observation"],
             "_final_obs": data["terminated"] | data["truncated"],
-            "episode_statistics": {
-                name: columns[i] for i, (name, _) in enumerate(self.statistics)
-            },
+            "episode_statistics": {name: columns[i] for i, (name, _) in enumerate(self.statistics)},
             "_episode_statistics": data["statistics_mask"],
             "invalid": invalid,
             "invalid_reason": data["invalid_reason"],
+            "_invalid_reason": invalid,
         }
         return data["observation"], data["reward"], data["terminated"], data["truncated"], info
+
+    def tensors(self) -> dict[str, Any]:
+        """The arrays of a step as torch tensors on the device, without a copy.
+
+        A training loop reads them right after `advance` and copies what it keeps: **every later
+        step overwrites them**. Names and shapes are those of `proveout.envs.core.exchange`:
+        observation, final_observation, reward, terminated, truncated, invalid_reason, statistics,
+        statistics_mask.
+        """
+        import torch
+
+        if self._device.is_cpu:
+            return {name: torch.from_numpy(self._worlds.read(name)) for name in _OUTPUTS}
+        exchange = self._worlds.exchange  # type: ignore[union-attr]
+        return {name: wp.to_torch(exchange[name]) for name in _OUTPUTS}
+
+    def advance(self, actions: Any) -> None:
+        """A control step whose results are read through `tensors`; nothing is copied or checked.
+
+        Args:
+            actions: torch float32 on the device, shape (N, action size). Non-finite ones make
+                their worlds invalid.
+        """
+        if not self._started:
+            raise gymnasium.error.ResetNeeded("call reset() before advance()")
+        if self._device.is_cpu:
+            self._worlds.write("action", actions.numpy())
+            self._worlds.step()
+        else:
+            self._step_cuda(actions)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Everything that determines the future of all worlds, as numpy arrays (N, ...)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import mujoco
@@ -28,14 +29,10 @@ class PassiveViewer:
         self._data = mujoco.MjData(model)
         self._control_dt = control_dt
         self._due = time.perf_counter()
-        try:
-            import mujoco.viewer
+        _check_display()
+        from mujoco import viewer
 
-            self._window = mujoco.viewer.launch_passive(model, self._data)
-        except Exception as error:
-            raise RenderError(
-                f"no window could be opened ({error}); render_mode='rgb_array' needs no display"
-            ) from error
+        self._window = viewer.launch_passive(model, self._data)
 
     def show(self, pose: ScenePose) -> None:
         """Draw a pose, at the speed of the simulated clock."""
@@ -50,3 +47,20 @@ class PassiveViewer:
     def close(self) -> None:
         """Close the window."""
         self._window.close()
+
+
+def _check_display() -> None:
+    """The viewer itself would end the process where there is no display."""
+    try:
+        import glfw
+
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            ready = glfw.init()
+        reason = str(said[-1].message) if said else "GLFW does not start"
+    except ImportError as error:
+        ready, reason = False, str(error)
+    if not ready:
+        raise RenderError(
+            f"no window could be opened ({reason}); render_mode='rgb_array' needs no display"
+        )

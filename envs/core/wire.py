@@ -67,19 +67,9 @@ def _read(fd: int, size: int, deadline: float | None) -> bytes:
 
 
 def task_reference(task: Task) -> dict[str, Any]:
-    """How another process finds the same task: module, file, class and plain config.
-
-    Raises:
-        WorkerError: Another process cannot find it.
-    """
+    """How another process finds the same task: module, file, class and plain config."""
     cls = type(task)
     module = sys.modules[cls.__module__]
-    nowhere = cls.__module__ == "__main__" and getattr(module, "__file__", None) is None
-    if nowhere or "<locals>" in cls.__qualname__:
-        raise WorkerError(
-            f"worker processes cannot find the task {cls.__qualname__}: define it at the top level "
-            "of a file, or use workers=1"
-        )
     return {
         "module": cls.__module__,
         "path": getattr(module, "__file__", None),
@@ -87,3 +77,14 @@ def task_reference(task: Task) -> dict[str, Any]:
         "config": task.config.to_dict(),
         "search_path": list(sys.path),
     }
+
+
+def check_findable(task: Task) -> None:
+    """Raise `WorkerError` when another process cannot find the task's class."""
+    cls = type(task)
+    file = getattr(sys.modules[cls.__module__], "__file__", None)
+    if (cls.__module__ == "__main__" and file is None) or "<locals>" in cls.__qualname__:
+        raise WorkerError(
+            f"worker processes cannot find the task {cls.__qualname__}: define it at the top level "
+            "of a file, or use workers=1"
+        )

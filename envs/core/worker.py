@@ -1,4 +1,4 @@
-"""A worker process: one slice of the worlds, driven over pipes. Started by `workers`, not by hand."""
+"""A worker process: one slice of the worlds, driven over pipes; started by `workers`."""
 
 from __future__ import annotations
 

@@ -117,6 +117,7 @@ class WorkerWorlds:
     """
 
     def __init__(self, task: Task, num_worlds: int, workers: int) -> None:
+        wire.check_findable(task)
         self.device = wp.get_device("cpu")
         self.workers = workers
         self._slices = [

@@ -87,7 +87,7 @@ class Worlds(ABC):
 
     @abstractmethod
     def refresh(self, mask: wp.array) -> None:
-        """Launch: derived quantities (poses, lane positions) from the state, at least for the mask."""
+        """Launch: derived quantities (poses, lane positions), at least for the mask."""
 
     @abstractmethod
     def guard(self, invalid_reason: wp.array) -> None:

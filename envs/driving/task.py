@@ -1,4 +1,4 @@
-"""What tasks of road worlds share: one network, vehicles and drivers become N worlds and a scene."""
+"""What tasks of road worlds share: a network and its cars become N worlds and a scene."""
 
 from __future__ import annotations
 

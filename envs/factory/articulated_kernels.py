@@ -8,6 +8,46 @@ import warp as wp
 
 wp.set_module_options({"enable_backward": False})
 
+# Beyond this a position or speed is nonsense: mjMAXVAL, MuJoCo C's own bound (mj_checkPos).
+_MAX_VALUE = wp.constant(1.0e10)
+
+
+@wp.func
+def _sound(row: wp.array2d[float], worldid: int) -> bool:
+    for i in range(row.shape[1]):
+        # A NaN compares false.
+        if not (wp.abs(row[worldid, i]) <= _MAX_VALUE):
+            return False
+    return True
+
+
+@wp.kernel
+def _note_unsound_kernel(
+    # In:
+    non_finite: int,
+    # Data in:
+    qpos_in: wp.array2d[float],
+    qvel_in: wp.array2d[float],
+    act_in: wp.array2d[float],
+    # Out:
+    reason_out: wp.array[int],
+):
+    worldid = wp.tid()
+    sound = _sound(qpos_in, worldid) and _sound(qvel_in, worldid) and _sound(act_in, worldid)
+    if not sound:
+        reason_out[worldid] = reason_out[worldid] | non_finite
+
+
+def note_unsound(data: Any, non_finite: int, reason: wp.array) -> None:
+    """Note the worlds whose state is not finite or beyond all bounds."""
+    wp.launch(
+        _note_unsound_kernel,
+        dim=reason.shape[0],
+        inputs=[non_finite, data.qpos, data.qvel, data.act],
+        outputs=[reason],
+        device=reason.device,
+    )
+
 
 @wp.kernel
 def _reset_kernel(
@@ -106,40 +146,21 @@ def collect_overflow(
 
 @wp.kernel
 def _collect_invalid_kernel(
-    # In:
-    non_finite: int,
-    # Data in:
-    qpos_in: wp.array2d[float],
-    qvel_in: wp.array2d[float],
-    act_in: wp.array2d[float],
     # In/out:
     reason: wp.array[int],
     invalid: wp.array[int],
 ):
     worldid = wp.tid()
-    finite = bool(True)
-    for i in range(qpos_in.shape[1]):
-        if not wp.isfinite(qpos_in[worldid, i]):
-            finite = False
-    for i in range(qvel_in.shape[1]):
-        if not wp.isfinite(qvel_in[worldid, i]):
-            finite = False
-    for i in range(act_in.shape[1]):
-        if not wp.isfinite(act_in[worldid, i]):
-            finite = False
-    bits = reason[worldid]
-    if not finite:
-        bits = bits | non_finite
-    invalid[worldid] = invalid[worldid] | bits
+    invalid[worldid] = invalid[worldid] | reason[worldid]
     reason[worldid] = 0
 
 
-def collect_invalid(data: Any, reason: wp.array, non_finite: int, invalid: wp.array) -> None:
-    """Or the reasons gathered in the physics steps, and non-finite states, into `invalid`."""
+def collect_invalid(reason: wp.array, invalid: wp.array) -> None:
+    """Or the reasons gathered in this control step into `invalid`, and forget them."""
     wp.launch(
         _collect_invalid_kernel,
         dim=reason.shape[0],
-        inputs=[non_finite, data.qpos, data.qvel, data.act, reason, invalid],
+        inputs=[reason, invalid],
         device=reason.device,
     )
 

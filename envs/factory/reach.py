@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import mujoco
-import numpy as np
 import warp as wp
 
 from proveout.assets.robot import load_robot
@@ -63,14 +62,14 @@ _JOINTS = wp.constant(6)
 class ReachWeights(RewardWeights):
     """Weights of the raw terms; the terms are per control step."""
 
-    distance: float = quantity(-0.5, "1/m", "distance of the tcp from the goal")
-    orientation: float = quantity(-0.12, "1/rad", "angle between tcp and goal")
-    near: float = quantity(0.5, "1", "exp(-distance / 6 cm)")
-    aligned: float = quantity(0.5, "1", "exp(-distance / 6 cm - angle / 0.25 rad)")
-    reached: float = quantity(0.5, "1", "1 while within both tolerances")
-    action_rate: float = quantity(-0.01, "1", "squared change of the action")
-    joint_speed: float = quantity(-0.002, "s2/rad2", "squared joint speed")
-    joint_limits: float = quantity(-1.0, "1/rad", "sum of angles beyond 95 % of the joint range")
+    distance: float = quantity(-0.05, "1/m", "distance of the tcp from the goal")
+    orientation: float = quantity(-0.012, "1/rad", "angle between tcp and goal")
+    near: float = quantity(0.05, "1", "exp(-distance / 6 cm)")
+    aligned: float = quantity(0.05, "1", "exp(-distance / 6 cm - angle / 0.25 rad)")
+    reached: float = quantity(0.05, "1", "1 while within both tolerances")
+    action_rate: float = quantity(-0.001, "1", "squared change of the action")
+    joint_speed: float = quantity(-0.0002, "s2/rad2", "squared joint speed")
+    joint_limits: float = quantity(-0.1, "1/rad", "sum of angles beyond 95 % of the joint range")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +116,16 @@ class ReachConfig(TaskConfig):
 
 _PPO = {
     "num_envs": 512,
-    "total_timesteps": 1_600_000,
+    "total_timesteps": 1_200_000,
     "n_steps": 16,
     "batch_size": 2048,
     "n_epochs": 5,
     "learning_rate": 1e-3,
-    "adaptive_kl": 0.015,
+    "adaptive_kl": (0.008, 0.025),
     "gamma": 0.98,
     "gae_lambda": 0.95,
     "ent_coef": 0.0,
+    "max_grad_norm": 1.0,
     "policy_kwargs": {
         "net_arch": [128, 128],
         "activation_fn": "elu",

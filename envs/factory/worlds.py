@@ -48,9 +48,7 @@ class _Field:
 
 _FIELDS = {
     # A body's inertia scales with its mass: the shape stays, the density changes.
-    "body_mass": _Field(
-        ("body_mass", "body_inertia"), mujoco.mjtObj.mjOBJ_BODY, ((0,), (0, 1, 2))
-    ),
+    "body_mass": _Field(("body_mass", "body_inertia"), mujoco.mjtObj.mjOBJ_BODY, ((0,), (0, 1, 2))),
     "joint_damping": _Field(("dof_damping",), mujoco.mjtObj.mjOBJ_JOINT, ((0,),)),
     "geom_friction": _Field(("geom_friction",), mujoco.mjtObj.mjOBJ_GEOM, ((0,),)),
     # kp of a position servo is in the gain and, negative, in the bias; kv only in the bias.
@@ -134,6 +132,8 @@ class ArticulatedWorlds(Worlds):
     def apply(self, command: wp.array) -> None:
         """Actuator controls, in the order of the model's actuators."""
         wp.copy(self.data.ctrl, command)
+        # Before the physics as well: normalising a quaternion turns a NaN into a plausible pose.
+        kernels.note_unsound(self.data, NON_FINITE_STATE, self._reason)
 
     def physics(self) -> None:
         """One step of MuJoCo Warp."""
@@ -156,7 +156,8 @@ class ArticulatedWorlds(Worlds):
             self.data.overflow, self._overflow_bits, CONSTRAINT_OVERFLOW, ENGINE_OVERFLOW,
             self._reason,
         )  # fmt: skip
-        kernels.collect_invalid(self.data, self._reason, NON_FINITE_STATE, invalid_reason)
+        kernels.note_unsound(self.data, NON_FINITE_STATE, self._reason)
+        kernels.collect_invalid(self._reason, invalid_reason)
 
     def reset(self, mask: wp.array) -> None:
         """qpos0, everything else zero; the engine's own reset would also clear other worlds."""
@@ -215,12 +216,7 @@ class ArticulatedWorlds(Worlds):
             known = ", ".join(name for name in names if name)
             raise ModelError(f"randomisation target {target!r} matches none of: {known}")
         if kind == mujoco.mjtObj.mjOBJ_JOINT:
-            found = [
-                dof
-                for joint in found
-                for dof in range(m.nv)
-                if m.dof_jntid[dof] == joint
-            ]
+            found = [dof for joint in found for dof in range(m.nv) if m.dof_jntid[dof] == joint]
         return found
 
     def after_randomize(self, mask: wp.array) -> None:
@@ -265,7 +261,5 @@ def _overflow_bits(mujoco_warp: Any) -> tuple[int, int]:
     constraint = o.NEFC | o.NJMAX_NNZ
     # Arena overflows are set on every world and attributed by the contact filter instead;
     # iteration limits of the solvers lose nothing.
-    other = o.ALL & ~(
-        constraint | o.BROADPHASE | o.NARROWPHASE | o.ITERATIONS | o.LS_ITERATIONS
-    )
+    other = o.ALL & ~(constraint | o.BROADPHASE | o.NARROWPHASE | o.ITERATIONS | o.LS_ITERATIONS)
     return int(constraint), int(other)

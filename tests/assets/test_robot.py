@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mujoco
 import pytest
+
 from proveout.assets.errors import ModelError, ProveoutError, UnknownNameError, nearest, unknown
 from proveout.assets.robot import ROBOTS, load_robot, robot_names
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from proveout.assets.kinematics import DhLink, dh_transform, forward_kinematics
 from proveout.assets.robot import load_robot
 from proveout.assets.robots.ur5e.build import FOLDER, build

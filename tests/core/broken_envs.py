@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+
 from proveout.envs.core.rng import host_uniform
 
 START, NOISE, LIMIT = 0, 1, 2  # random streams

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from proveout.envs.core.layout import Entry, LayoutError, ObservationLayout
 
 LAYOUT = ObservationLayout(

@@ -6,6 +6,7 @@
 import numpy as np
 import pytest
 import warp as wp
+
 from proveout.envs.core.rng import (
     host_bits,
     host_uniform,

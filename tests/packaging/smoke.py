@@ -1,4 +1,4 @@
-"""What an installed wheel must be able to do; run by CI in an environment that has only the wheel."""
+"""What an installed wheel must be able to do; CI runs it where only the wheel is."""
 
 import importlib.metadata
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
+
 import proveout.envs
 
 

@@ -71,10 +71,10 @@ class PointTask:
             "n_epochs": 5,
             "learning_rate": 3e-3,
             "gamma": 0.9,
-            "target_kl_adaptive": 0.01,
+            "adaptive_kl": 0.01,
             "policy_kwargs": {
                 "net_arch": [32, 32],
-                "activation": "elu",
+                "activation_fn": "elu",
                 "log_std_init": -0.5,
                 "ortho_init": False,
                 "action_head_scale": 0.05,
@@ -198,8 +198,8 @@ class PointVectorEnv(VectorEnv):
         terms = np.stack([distance, (actions**2).sum(axis=1)], axis=1)
         weights = self.config.reward_weights
         reward = (terms @ [weights.distance, weights.effort]).astype(np.float32)
-        terminated = (np.abs(self._position) > _WALL).any(axis=1)
-        truncated = (self._step >= self.max_steps) & ~terminated
+        terminated: Any = (np.abs(self._position) > _WALL).any(axis=1)
+        truncated: Any = (self._step >= self.max_steps) & ~terminated
         invalid = np.zeros(self.num_envs, bool)
         if 0 <= self.config.invalid_world < self.num_envs:
             bad = self.config.invalid_world
@@ -209,7 +209,7 @@ class PointVectorEnv(VectorEnv):
                 reward[bad] = np.nan
                 terminated[bad], truncated[bad] = False, True
         self._sums += np.concatenate([reward[:, None], terms], axis=1)
-        done = terminated | truncated
+        done: Any = terminated | truncated
         final = self._observe()
         length = self._step.astype(np.float32)
         steps = np.maximum(self._step, 1)
@@ -234,7 +234,8 @@ class PointVectorEnv(VectorEnv):
             "invalid": self._out(invalid),
         }
         arrays = (self._observe(), reward, terminated, truncated)
-        return (*(self._out(array) for array in arrays), info)  # type: ignore[return-value]
+        observation, reward, terminated, truncated = (self._out(array) for array in arrays)
+        return observation, reward, terminated, truncated, info
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return all that determines the future."""
@@ -288,7 +289,7 @@ def install() -> None:
     if ID not in gymnasium.registry:
         gymnasium.register(ID, vector_entry_point=make_point)
     if ID not in registry.task_ids():
-        registry.register(ID)(PointTask)  # type: ignore[type-var]
+        registry.register(ID)(PointTask)  # type: ignore[arg-type]
 
 
 if os.environ.get("PROVEOUT_TASKS", "").endswith("fake_env.py"):

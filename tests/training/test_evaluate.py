@@ -20,7 +20,7 @@ from proveout.training.video import tile, write_video
 
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
-    [  # Newcombe, Two-sided confidence intervals for the single proportion (1998), table I, method 3
+    [  # Newcombe, Two-sided confidence intervals for the single proportion (1998), table I, row 3
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0, 0.1611),
@@ -116,7 +116,7 @@ def test_play_writes_every_step(tmp_path: Path) -> None:
     spec = WorldsSpec(ID, num_envs=2)
     told = play(PolicySource("expert"), spec, video=path, episodes=2)
     assert [(int(row["world"]), row["success"]) for row in told] == [(0, 1), (1, 1), (0, 1), (1, 1)]
-    frames = imageio.mimread(path, format="FFMPEG")  # type: ignore[arg-type]
+    frames = imageio.mimread(path, format="FFMPEG")
     assert len(frames) == 40
     assert frames[0].shape == (34, 70, 3)
     assert list(tmp_path.iterdir()) == [path]
@@ -131,5 +131,5 @@ def test_tiles() -> None:
 
 
 def test_a_video_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RenderError, match="must end in .mp4"):
+    with pytest.raises(RenderError, match=r"must end in \.mp4"):
         write_video(tmp_path / "v.gif", [], 10.0)

@@ -128,7 +128,7 @@ def test_damaged_files_are_one_sentence(saved: Path, monkeypatch: pytest.MonkeyP
     saved.with_suffix(".json").unlink()
     with pytest.raises(PolicyError, match="does not exist"):
         load_actor(saved)
-    with pytest.raises(PolicyError, match="must end in .safetensors"):
+    with pytest.raises(PolicyError, match=r"must end in \.safetensors"):
         load_actor(saved.with_suffix(".pt"))
 
 

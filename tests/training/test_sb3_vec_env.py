@@ -30,7 +30,7 @@ from proveout.training.sb3.vec_env import BridgeError, SB3VecEnv
 class Walk(gym.Env):
     """A random walk that ends at 3, or is truncated after 9 steps."""
 
-    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    observation_space: gym.Space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
     gain = 1.0
 
@@ -337,8 +337,9 @@ def test_normalised_terminal_observations() -> None:
     assert dones.all()
     for told in infos:
         assert np.abs(told["terminal_observation"]).max() <= venv.clip_obs
-    original = infos[0]["terminal_observation"] * np.sqrt(venv.obs_rms.var + 1e-8)
-    assert np.abs(original + venv.obs_rms.mean).max() < 4.0
+    statistics: Any = venv.obs_rms
+    original = infos[0]["terminal_observation"] * np.sqrt(statistics.var + 1e-8)
+    assert np.abs(original + statistics.mean).max() < 4.0
 
 
 def test_rendering_is_one_tiled_frame() -> None:

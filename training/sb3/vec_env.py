@@ -241,7 +241,7 @@ class SB3VecEnv(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """Return one (H, W, 3) uint8 frame for each rendered world."""
-        frames = self.env.render()
+        frames: Any = self.env.render()
         return [] if frames is None else list(frames)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import cos, sin
 from pathlib import Path
+from typing import Any
 
 from proveout.assets.mesh import export_stl, rounded_cylinder, tube
 from proveout.assets.robots.ur5e.parameters import BASE_MASS, HOME, JOINTS, Joint, Vector
@@ -109,7 +110,7 @@ CAPSULES = {
 
 def write_meshes(folder: Path) -> None:
     """Write the visual meshes as binary STL, in the links' DH frames [m]."""
-    wide = {"start_fillet": 0.004, "end_fillet": 0.006}
+    wide: dict[str, Any] = {"start_fillet": 0.004, "end_fillet": 0.006}
     shells = {
         "base": [
             rounded_cylinder((0, 0, 0), (0, 0, 0.016), 0.0745, end_fillet=0.004),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
+
 from proveout.envs.core.check.data import finite, host
 from proveout.envs.core.check.report import Recorder
 from proveout.envs.core.check.session import Session

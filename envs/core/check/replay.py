@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
+
 from proveout.envs.core.check.data import host, is_array, leaves, rows, same
 from proveout.envs.core.check.report import Recorder
 from proveout.envs.core.check.session import Session, Step, ends, final_row

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
+
 from proveout.envs.core.check.autoreset import check_autoreset, check_metadata
 from proveout.envs.core.check.data import space_leaves
 from proveout.envs.core.check.inputs import (

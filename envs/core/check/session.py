@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
+
 from proveout.envs.core.check.data import host, is_tensor, leaves, rows, same
 
 # Largest relative difference of equal worlds on CUDA, where sums are not in a fixed order, and the

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.vector import VectorEnv
+
 from proveout.envs.core.check.data import (
     finite,
     host,

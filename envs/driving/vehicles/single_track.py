@@ -4,6 +4,9 @@ Source: M. Althoff, G. Wuersching, "CommonRoad: Vehicle Models" (2020), section 
 single-track model) and section 4 (input constraints); the reference point is the rear axle.
 """
 
+# A vector type made at run time is a variable to the checker.
+# mypy: disable-error-code="valid-type,index"
+
 from dataclasses import dataclass, fields
 
 import warp as wp

@@ -36,7 +36,8 @@ class ReachExpert:
         jacobian = _jacobian(angles)
         error = np.concatenate([entries["goal_offset"], entries["goal_rotation"]], axis=1)
         square = jacobian @ jacobian.transpose(0, 2, 1) + self._damping**2 * np.eye(6)
-        change = np.einsum("nji,nj->ni", jacobian, np.linalg.solve(square, error[..., None])[..., 0])
+        solved = np.linalg.solve(square, error[..., None])[..., 0]
+        change = np.einsum("nji,nj->ni", jacobian, solved)
         # The targets lead the angles; what they already lead by is not asked for again.
         wanted = change - entries["joint_target_offset"]
         largest = np.abs(wanted).max(axis=1, keepdims=True)
