@@ -55,6 +55,7 @@ class BoxesConfig(TaskConfig):
     constraints: int = quantity(64, "1", "room for constraint rows of a world")
     lowest_start: float = quantity(0.12, "m", "lowest start height of a box's centre")
     highest_start: float = quantity(0.3, "m", "highest start height of a box's centre")
+    spin: float = quantity(2.0, "rad/s", "largest start spin about each axis")
     airborne: int = quantity(-1, "1", "number of a world that starts 100 m up and touches nothing")
     wall: float = quantity(10.0, "m", "the episode ends when the first box is farther out in x")
     reward_weights: ToyWeights = field(default_factory=ToyWeights)
@@ -128,9 +129,9 @@ class Boxes(ArticulatedTask):
             dim=sim.num_worlds,
             inputs=[
                 mask, sim.seed, sim.world_id, sim.episode, c.num_boxes, c.lowest_start,
-                c.highest_start, c.airborne,
+                c.highest_start, c.spin, c.airborne,
             ],
-            outputs=[self._data.qpos, sim.command],
+            outputs=[self._data.qpos, self._data.qvel, sim.command],
             device=sim.device,
         )  # fmt: skip
 
@@ -172,8 +173,10 @@ def _boxes_reset(
     num_boxes: int,
     low: float,
     high: float,
+    spin: float,
     airborne: int,
     qpos: wp.array2d[float],
+    qvel: wp.array2d[float],
     command: wp.array2d[float],
 ):
     worldid = wp.tid()
@@ -183,6 +186,8 @@ def _boxes_reset(
     up = wp.where(world_id[worldid] == airborne, 100.0, 0.0)
     for i in range(num_boxes):
         qpos[worldid, 7 * i + 2] = up + uniform(key, i, low, high)
+        for k in range(3):
+            qvel[worldid, 6 * i + 3 + k] = uniform(key, 100 + 3 * i + k, -spin, spin)
     for i in range(command.shape[1]):
         command[worldid, i] = 0.0
 

@@ -98,6 +98,13 @@ COMMANDS = {
         "finds an error.",
         ("proveout check proveout/Reach-v0",),
     ),
+    "capacities": _Command(
+        "capacities ENV",
+        "measure the room that contacts and constraints need",
+        "Roll out random actions in worlds with ample room, and print the capacities to store in "
+        "an articulated task's class.",
+        ("proveout capacities proveout/Reach-v0",),
+    ),
 }
 
 

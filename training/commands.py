@@ -91,6 +91,16 @@ class CheckFlags:
     device: str = _flag("auto", "auto, cpu or cuda:N")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CapacitiesFlags:
+    """Flags of `capacities`."""
+
+    num_envs: int = _flag(64, "rolled out together", "worlds")
+    episodes: int = _flag(4, "of each world", "episodes")
+    margin: float = _flag(1.5, "factor on the measured peaks", "")
+    seed: int = _flag(0, "of the worlds and the actions")
+
+
 @contextlib.contextmanager
 def quiet_stdout(active: bool) -> Iterator[Any]:
     """Send all that is printed, by libraries and workers too, to standard error while `active`.
@@ -296,6 +306,28 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     report = check_vector_env(make, num_envs=flags.num_envs, steps=flags.steps)
     print(report.table())
     return 0 if report.ok else 1
+
+
+def capacities_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Measure the room that a task's worlds need."""
+    from proveout.envs import make_task
+    from proveout.envs.factory.capacity import measure_capacities
+    from proveout.envs.factory.task import ArticulatedTask
+
+    env_id, rest = _take_env(arguments, prog)
+    flags, config = _parse_with_config(rest, CapacitiesFlags, prog, text, env_id, None)
+    assert env_id is not None
+    task = make_task(env_id, config)
+    if not isinstance(task, ArticulatedTask):
+        raise UsageError(f"{env_id} is no articulated task: it has no capacities to measure")
+    found = measure_capacities(task, flags.num_envs, flags.episodes, flags.margin, flags.seed)
+    stored = task.capacities
+    print(f"measured, times {flags.margin:g}: contacts={found.contacts}, "
+          f"constraints={found.constraints}")  # fmt: skip
+    print(f"in {type(task).__name__}: contacts={stored.contacts}, constraints={stored.constraints}")
+    enough = found.contacts <= stored.contacts and found.constraints <= stored.constraints
+    print("enough" if enough else "too small: raise capacities in the class")
+    return 0 if enough else 1
 
 
 # Arguments

@@ -29,7 +29,10 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "sac": ("stable_baselines3", "SAC"),
     "td3": ("stable_baselines3", "TD3"),
     "tqc": ("sb3_contrib", "TQC"),
+    "tensor_ppo": ("proveout.training.sb3.tensor_ppo", "TensorPPO"),
 }
+# Algorithms that take the preset of another: the same mathematics on another path.
+PRESET_OF = {"tensor_ppo": "ppo"}
 
 # For tasks without a preset of their own: what works with hundreds of worlds on one machine.
 _ON_POLICY: dict[str, Any] = {
@@ -148,7 +151,8 @@ def make_preset(
     """
     known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
     known |= set(_OWN_KEYS)
-    data = copy.deepcopy(dict(presets.get(algo, DEFAULTS[algo])))
+    base = PRESET_OF.get(algo, algo)
+    data = copy.deepcopy(dict(presets.get(algo, presets.get(base, DEFAULTS[base]))))
     for key, value in dict(overrides or {}).items():
         if key == "policy_kwargs":
             data[key] = {**data.get(key, {}), **value}
@@ -157,7 +161,7 @@ def make_preset(
     for key in data:
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
-    defaults = {**DEFAULTS[algo], **data}
+    defaults = {**DEFAULTS[base], **data}
     adaptive = data.pop("adaptive_kl", None)
     policy = data.pop("policy_kwargs", {}) or {}
     for key in ("num_envs", "total_timesteps"):
@@ -170,7 +174,7 @@ def make_preset(
         algorithm=data,
         policy=policy,
     )
-    if preset.adaptive_kl is not None and algo != "ppo":
+    if preset.adaptive_kl is not None and base != "ppo":
         raise PresetError(f"adaptive_kl works with ppo only, not with {algo}; leave it out.")
     policy_kwargs(preset)  # refuses an unknown activation
     return preset

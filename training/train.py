@@ -28,7 +28,7 @@ _RUNS = Path("runs")
 class TrainConfig:
     """How to train."""
 
-    algo: str = _option("ppo", "", "ppo, a2c, sac, td3 or tqc")
+    algo: str = _option("ppo", "", "ppo, tensor_ppo, a2c, sac, td3 or tqc")
     total_timesteps: int | None = _option(None, "samples", "over all worlds; None: the preset's")
     num_envs: int | None = _option(None, "worlds", "None: the preset's")
     seed: int = _option(0, "", "of the worlds, the networks and the exploration")

@@ -85,8 +85,8 @@ class _Peaks:
 def _roll_out(
     task: ArticulatedTask, room: Capacities, num_worlds: int, episodes: int, seed: int
 ) -> _Peaks:
-    attributes = {"capacities": room, "worlds_class": _WatchedWorlds}
-    watched: Any = type("Watched", (type(task),), attributes)(task.config)
+    watched: Any = type(task)(task.config)
+    watched.capacities, watched.worlds_class = room, _WatchedWorlds
     device = wp.get_device("cpu")
     exchange = device_exchange(watched, num_worlds, device)
     host = {name: array.numpy() for name, array in exchange.items()}

@@ -155,9 +155,9 @@ def test_the_motion_is_that_of_the_changed_model(name):
 
 
 def test_friction_stops_a_box_as_coulomb_says():
-    """A sliding box slows down by mu g."""
+    """A sliding box slows down by mu g, and just as in MuJoCo C with that friction."""
     config = switched_on(BoxesConfig, friction={"low": 0.1, "high": 0.5})
-    config = dataclasses.replace(config, num_boxes=1, episode_seconds=4.0)
+    config = dataclasses.replace(config, num_boxes=1, episode_seconds=4.0, spin=0.0)
     env = make(Boxes(config), 5)
     env.reset(seed=3, options={"parameters": {"friction": np.linspace(0.1, 0.5, 5)}})
     for _ in range(40):
@@ -172,7 +172,18 @@ def test_friction_stops_a_box_as_coulomb_says():
     # Over 0.3 s of sliding; the nominal friction is 1. The box rocks on its soft contacts, which
     # changes the load on the floor for moments.
     slowed = (speeds[2] - speeds[17]) / 0.3
-    np.testing.assert_allclose(slowed, np.linspace(0.1, 0.5, 5) * 9.81, rtol=0.05)
+    np.testing.assert_allclose(slowed, np.linspace(0.1, 0.5, 5) * 9.81, rtol=0.12)
+    for world, value in enumerate(np.linspace(0.1, 0.5, 5)):
+        model = env.task.model()
+        model.geom_friction[:, 0] *= value
+        data = mujoco.MjData(model)
+        data.qpos[:], data.qvel[:] = state["worlds/qpos"][world], state["worlds/qvel"][world]
+        data.qacc_warmstart[:] = state["worlds/qacc_warmstart"][world]
+        theirs = []
+        for _ in range(18):
+            mujoco.mj_step(model, data, nstep=4)
+            theirs.append(data.qvel[0])
+        np.testing.assert_allclose(np.array(speeds)[:, world], theirs, atol=0.02)
     env.close()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import warp as wp
 from toy_point import Point, PointConfig
 from toy_tasks import Boxes
 

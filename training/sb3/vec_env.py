@@ -14,14 +14,11 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from proveout.assets.errors import ProveoutError
+from proveout.training.sb3.errors import BridgeError
+from proveout.training.sb3.tensor_face import TensorFace
 
 # Statistics of an episode that SB3 knows under names of its own.
 _RETURN, _LENGTH, _SUCCESS = "return", "length", "success"
-
-
-class BridgeError(ProveoutError, TypeError):
-    """An environment that cannot be bridged, or a wrapper that would be bypassed or double."""
 
 
 class SB3VecEnv(VecEnv):
@@ -45,6 +42,7 @@ class SB3VecEnv(VecEnv):
         env: The vector environment.
         num_invalid: Invalid worlds since creation.
         num_episodes: Finished episodes that count since creation.
+        started: `time.monotonic()` at creation [s].
     """
 
     def __init__(self, env: VectorEnv) -> None:
@@ -76,9 +74,10 @@ class SB3VecEnv(VecEnv):
         self.num_invalid = 0
         self.num_episodes = 0
         self.closed = False
-        self._started = time.monotonic()
+        self.started = time.monotonic()
         self._torch_device = _torch_device(env)
         self._actions: Any = None
+        self._face: TensorFace | None = None
         self._observation: Any = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         # VecVideoRecorder reads the frame rate here.
@@ -150,7 +149,7 @@ class SB3VecEnv(VecEnv):
             rewards[worlds[invalid]] = 0.0
             final = _replace(final, invalid, _take(self._observation, worlds[invalid]))
         counted, names, rows = self._statistics(worlds, info, invalid)
-        seconds = round(time.monotonic() - self._started, 6)
+        seconds = round(time.monotonic() - self.started, 6)
         extra = info.get("final_info", {})
         truncated = (~ended[worlds]).tolist()
         bad = invalid.tolist()
@@ -191,13 +190,28 @@ class SB3VecEnv(VecEnv):
             names = [_RETURN, _LENGTH]
             table = np.stack([self._returns[worlds], self._lengths[worlds]], axis=1)
             counted = ~invalid
-        self.num_episodes += int(counted.sum())
+        self.book(names, table[counted], 0)
+        return counted.tolist(), names, table.tolist()
+
+    def book(self, names: Sequence[str], rows: np.ndarray, invalid: int) -> None:
+        """Count finished episodes that count, and invalid worlds.
+
+        Args:
+            names: Of the statistics. rows: (episodes, statistics). invalid: number of worlds.
+        """
+        self.num_episodes += len(rows)
+        self.num_invalid += invalid
         for column, name in enumerate(names):
-            values = table[counted, column]
+            values = rows[:, column]
             values = values[np.isfinite(values)]
             self._sums[name] = self._sums.get(name, 0.0) + float(values.sum())
             self._counts[name] = self._counts.get(name, 0) + len(values)
-        return counted.tolist(), names, table.tolist()
+
+    def tensor_face(self) -> TensorFace:
+        """The worlds as tensors on their device, for algorithms that need no NumPy in between."""
+        if self._face is None:
+            self._face = TensorFace(self)
+        return self._face
 
     def drain_statistics(self) -> dict[str, float]:
         """Return the mean of each episode statistic since the last call; empty if none finished."""

@@ -1,0 +1,7 @@
+"""Errors of the bridge to Stable-Baselines3."""
+
+from proveout.assets.errors import ProveoutError
+
+
+class BridgeError(ProveoutError, TypeError):
+    """An environment that cannot be bridged, or a wrapper that would be bypassed or double."""
