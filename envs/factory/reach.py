@@ -192,7 +192,8 @@ class Reach(ArticulatedTask):
         self._low = sim.constant(model.jnt_range[:, 0])
         self._high = sim.constant(model.jnt_range[:, 1])
         self._goal_range = sim.constant(GOAL_RANGE)
-        self._hold_steps = max(1, round(self.config.hold_seconds / self.config.control_dt))
+        # Both ends of the time count: 0.25 s at 20 Hz are six samples.
+        self._hold_steps = round(self.config.hold_seconds / self.config.control_dt) + 1
         self._goal_pos = sim.array("reach/goal_pos", (3,))
         self._goal_quat = sim.array("reach/goal_quat", (4,))
         self._goal_angles = sim.array("reach/goal_angles", (6,))
