@@ -6,8 +6,6 @@ No pickle, sizes bounded, checked before use: a policy from outside can be loade
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,34 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from proveout.assets.errors import ProveoutError
-from proveout.policies.atomic import atomic_path, write_atomic
+from proveout.policies.atomic import atomic_path
+from proveout.policies.card import (
+    ACTIVATIONS,
+    card_path,
+    check_digest,
+    read_with_card,
+    write_card,
+)
+from proveout.policies.errors import PolicyError
 
-FORMAT = "proveout-mlp-actor"
-VERSION = 1
-# A few times the largest network trained on these tasks.
-MAX_WEIGHTS_BYTES = 256 * 2**20
-MAX_CARD_BYTES = 8 * 2**20
-MAX_LAYERS = 64
-
-# Names in presets and on cards -> classes of torch.nn, with their default parameters.
-ACTIVATIONS = {
-    "elu": "ELU",
-    "gelu": "GELU",
-    "leaky_relu": "LeakyReLU",
-    "relu": "ReLU",
-    "selu": "SELU",
-    "silu": "SiLU",
-    "softplus": "Softplus",
-    "tanh": "Tanh",
-}
-# "clip": the last layer's values, clipped to the bounds (PPO).
-# "tanh": their tanh, from -1..1 to the bounds (SAC, TD3, TQC).
-OUTPUTS = ("clip", "tanh")
-
-
-class PolicyError(ProveoutError):
-    """A policy file that is missing, damaged, of another kind, or does not fit."""
+_FEATURES = "features."
 
 
 def activation_class(name: str) -> Any:
@@ -53,8 +34,21 @@ def activation_class(name: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Features:
+    """What an actor does with an observation before its perceptron: normaliser, encoder.
+
+    Attributes:
+        description: Plain data: `layout`, `normalizer`, `encoder`; see `FeatureGraph`.
+        tensors: Its parameters and statistics, by name.
+    """
+
+    description: Mapping[str, Any]
+    tensors: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Network:
-    """A multilayer perceptron from observation to action.
+    """An actor as data: features, then a multilayer perceptron, then the bounds of the action.
 
     Attributes:
         weights: For each layer (out, in) float32.
@@ -63,6 +57,7 @@ class Network:
         output: One of `OUTPUTS`.
         low: Lower bounds of the action (A,).
         high: Upper bounds of the action (A,).
+        features: Before the first layer; None: the observation as it is.
     """
 
     weights: tuple[np.ndarray, ...]
@@ -71,91 +66,66 @@ class Network:
     output: str
     low: np.ndarray
     high: np.ndarray
+    features: Features | None = None
 
     @property
     def sizes(self) -> list[int]:
-        """Widths, from observation to action."""
+        """Widths of the perceptron, from features to action."""
         return [self.weights[0].shape[1], *(weight.shape[0] for weight in self.weights)]
 
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all parameters by name, as in files."""
+        named: dict[str, np.ndarray] = {}
+        if self.features is not None:
+            named = {f"{_FEATURES}{name}": value for name, value in self.features.tensors.items()}
+        pairs = zip(self.weights, self.biases, strict=True)
+        for number, (weight, bias) in enumerate(pairs):
+            named[f"layers.{number}.weight"] = weight
+            named[f"layers.{number}.bias"] = bias
+        return {name: np.ascontiguousarray(value) for name, value in named.items()}
 
-class MlpActor:
+    def describe(self) -> dict[str, Any]:
+        """Return the rest of it as plain data, for a card."""
+        features = None if self.features is None else dict(self.features.description)
+        return {
+            "sizes": self.sizes,
+            "activation": self.activation,
+            "output": self.output,
+            "action_low": self.low.tolist(),
+            "action_high": self.high.tolist(),
+            "features": features,
+        }
+
+
+class Actor:
     """The deterministic policy of a `Network`.
 
     Attributes:
         network: Weights and bounds.
         card: What is known of it; see `save_actor`.
+        observation_size: Numbers of an observation.
+        action_size: Numbers of an action.
     """
 
     def __init__(self, network: Network, card: Mapping[str, Any], device: str = "cpu") -> None:
         """Put the network on a torch device."""
-        import torch
+        from proveout.policies.graph import actor_graph
 
         self.network = network
         self.card = dict(card)
-        modules: list[Any] = []
-        for weight, bias in zip(network.weights, network.biases, strict=True):
-            if modules:
-                modules.append(activation_class(network.activation)())
-            layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
-            layer.weight.data.copy_(torch.from_numpy(weight))
-            layer.bias.data.copy_(torch.from_numpy(bias))
-            modules.append(layer)
+        self.graph = actor_graph(network).to(device)
+        self.observation_size = self.graph.observation_size
+        self.action_size = network.sizes[-1]
         self._device = device
-        self._layers = torch.nn.Sequential(*modules).to(device).requires_grad_(False)
-        self._low = torch.from_numpy(network.low).to(device)
-        self._high = torch.from_numpy(network.high).to(device)
 
     def predict(self, observation: np.ndarray) -> np.ndarray:
         """Return actions (N, A) or (A,) for observations (N, O) or (O,)."""
         import torch
 
         with torch.no_grad():
-            values = self._layers(torch.as_tensor(observation, device=self._device))
-            if self.network.output == "tanh":
-                half = 0.5 * (self._high - self._low)
-                values = self._low + half * (torch.tanh(values) + 1.0)
-            return torch.clamp(values, self._low, self._high).cpu().numpy()
-
-
-def actor_network(policy: Any) -> Network:
-    """Return the actor of a Stable-Baselines3 policy (PPO, A2C, SAC, TD3, TQC with an MLP).
-
-    Raises:
-        PolicyError: another network than linear layers with one activation, or action bounds that
-            are not a finite Box.
-    """
-    import torch
-
-    space = policy.action_space
-    if not hasattr(space, "low") or not np.all(np.isfinite([space.low, space.high])):
-        raise PolicyError("Only policies with a bounded Box action space can be exported.")
-    if policy.features_extractor_class.__name__ != "FlattenExtractor":
-        name = policy.features_extractor_class.__name__
-        raise PolicyError(f"The features extractor {name} cannot be exported to an MLP actor.")
-    actor = getattr(policy, "actor", None)
-    if actor is None:
-        output = "tanh" if policy.squash_output else "clip"
-        modules = [*policy.mlp_extractor.policy_net, policy.action_net]
-    elif hasattr(actor, "latent_pi"):
-        output, modules = "tanh", [*actor.latent_pi, actor.mu]
-    else:
-        output, modules = "tanh", list(actor.mu)
-    if isinstance(modules[-1], torch.nn.Tanh):
-        modules.pop()
-    layers = [module for module in modules if isinstance(module, torch.nn.Linear)]
-    between = [module for module in modules if not isinstance(module, torch.nn.Linear)]
-    classes = {value: key for key, value in ACTIVATIONS.items()}
-    kinds = {type(module).__name__ for module in between}
-    if len(between) != len(layers) - 1 or len(kinds) > 1 or not kinds <= set(classes):
-        raise PolicyError(f"The layers {[type(m).__name__ for m in modules]} cannot be exported.")
-    return Network(
-        weights=tuple(_array(layer.weight) for layer in layers),
-        biases=tuple(_array(layer.bias) for layer in layers),
-        activation=classes[kinds.pop()] if kinds else "relu",
-        output=output,
-        low=np.asarray(space.low, np.float32).ravel(),
-        high=np.asarray(space.high, np.float32).ravel(),
-    )
+            given = torch.as_tensor(observation, dtype=torch.float32, device=self._device)
+            rows = given if given.ndim == 2 else given.unsqueeze(0)
+            return self.graph(rows).reshape(*given.shape[:-1], self.action_size).cpu().numpy()
 
 
 def save_actor(policy: Any, path: Path | str, card: Mapping[str, Any]) -> Path:
@@ -174,55 +144,40 @@ def save_actor(policy: Any, path: Path | str, card: Mapping[str, Any]) -> Path:
     from safetensors.numpy import save_file
 
     path = _weights_path(path)
-    network = policy if isinstance(policy, Network) else actor_network(policy)
-    tensors: dict[str, np.ndarray] = {}
-    pairs = zip(network.weights, network.biases, strict=True)
-    for number, (weight, bias) in enumerate(pairs):
-        tensors[f"layers.{number}.weight"] = np.ascontiguousarray(weight)
-        tensors[f"layers.{number}.bias"] = np.ascontiguousarray(bias)
+    network = as_network(policy)
     with atomic_path(path) as temporary:
-        save_file(tensors, str(temporary))
+        save_file(network.tensors(), str(temporary))
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    whole = {
-        "format": FORMAT,
-        "version": VERSION,
-        **card,
-        "network": {
-            "sizes": network.sizes,
-            "activation": network.activation,
-            "output": network.output,
-            "action_low": network.low.tolist(),
-            "action_high": network.high.tolist(),
-        },
-        "weights_sha256": digest,
-    }
-    card_path = path.with_suffix(".json")
-    write_atomic(card_path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
-    return card_path
+    return write_card(path, card, network.describe(), digest)
 
 
-def load_actor(path: Path | str, device: str = "cpu") -> MlpActor:
+def as_network(policy: Any) -> Network:
+    """Return the actor of a policy of Stable-Baselines3; a `Network` as it is."""
+    if isinstance(policy, Network):
+        return policy
+    from proveout.policies.graph import actor_network
+
+    return actor_network(policy)
+
+
+def load_actor(path: Path | str, device: str = "cpu") -> Actor:
     """Read what `save_actor` wrote.
 
     Raises:
         PolicyError: a file is missing, too large, damaged, or they do not belong together.
     """
+    from proveout.policies.graph import expected_tensors
+
     path = _weights_path(path)
-    card_path = path.with_suffix(".json")
-    card = _read_card(card_path)
-    data = _read_bounded(path, MAX_WEIGHTS_BYTES)
+    data, card = read_with_card(path)
     network = card["network"]
-    sizes = network["sizes"]
-    expected: dict[str, tuple[int, ...]] = {}
-    for number in range(len(sizes) - 1):
-        expected[f"layers.{number}.weight"] = (sizes[number + 1], sizes[number])
-        expected[f"layers.{number}.bias"] = (sizes[number + 1],)
+    sizes, features = network["sizes"], network.get("features")
+    try:
+        expected = expected_tensors(sizes, features)
+    except PolicyError as error:
+        raise PolicyError(f"{card_path(path)}: network: {error}") from error
     tensors = _read_tensors(path, data, expected)
-    if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
-        raise PolicyError(
-            f"{path} is not the file that {card_path.name} describes (checksums differ); "
-            "export the policy again."
-        )
+    check_digest(path, data, card)
     count = len(sizes) - 1
     loaded = Network(
         weights=tuple(tensors[f"layers.{i}.weight"] for i in range(count)),
@@ -231,12 +186,22 @@ def load_actor(path: Path | str, device: str = "cpu") -> MlpActor:
         output=network["output"],
         low=np.array(network["action_low"], np.float32),
         high=np.array(network["action_high"], np.float32),
+        features=None
+        if features is None
+        else Features(
+            features,
+            {
+                name.removeprefix(_FEATURES): value
+                for name, value in tensors.items()
+                if name.startswith(_FEATURES)
+            },
+        ),
     )
-    return MlpActor(loaded, card, device)
+    return Actor(loaded, card, device)
 
 
 def _read_tensors(
-    path: Path, data: bytes, expected: Mapping[str, tuple[int, ...]]
+    path: Path, data: bytes, expected: Mapping[str, tuple[tuple[int, ...], np.dtype]]
 ) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -247,66 +212,20 @@ def _read_tensors(
         raise PolicyError(
             f"{path} is damaged or not safetensors ({error}); export the policy again."
         ) from error
-    for name, shape in expected.items():
+    for name, (shape, kind) in expected.items():
         if name not in tensors:
             raise PolicyError(f"{path} has no tensor '{name}', which its card announces.")
         found = tensors[name]
-        if found.shape != shape or found.dtype != np.float32:
+        if found.shape != shape or found.dtype != kind:
             raise PolicyError(
-                f"{path}: tensor '{name}' is {found.dtype} {found.shape}, expected float32 {shape}."
+                f"{path}: tensor '{name}' is {found.dtype} {found.shape}, expected {kind} {shape}."
             )
         if not np.isfinite(found).all():
             raise PolicyError(f"{path}: tensor '{name}' has numbers that are not finite.")
+    for name in tensors:
+        if name not in expected:
+            raise PolicyError(f"{path} has a tensor '{name}', which its card does not announce.")
     return tensors
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    """Return a card whose network description can be relied on."""
-    try:
-        card = json.loads(_read_bounded(path, MAX_CARD_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise PolicyError(f"{path} is not valid JSON ({error}); export again.") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise PolicyError(f"{path} is not the card of a policy (format '{FORMAT}').")
-    if card.get("version") != VERSION:
-        raise PolicyError(
-            f"{path} has version {card.get('version')!r}; this release reads version {VERSION}."
-        )
-    network: Any = card.get("network")
-    if not isinstance(network, dict) or not isinstance(card.get("weights_sha256"), str):
-        raise PolicyError(f"{path} has no 'network' or no 'weights_sha256'; export again.")
-    sizes: Any = network.get("sizes")
-    widths_fine = isinstance(sizes, list) and all(type(n) is int and n > 0 for n in sizes)
-    if not widths_fine or not 2 <= len(sizes) <= MAX_LAYERS:
-        raise PolicyError(f"{path}: network.sizes must be 2 to {MAX_LAYERS} positive integers.")
-    for key, known in (("activation", tuple(ACTIVATIONS)), ("output", OUTPUTS)):
-        if network.get(key) not in known:
-            raise PolicyError(f"{path}: network.{key} is {network.get(key)!r}, expected {known}.")
-    for key in ("action_low", "action_high"):
-        values: Any = network.get(key)
-        numbers = isinstance(values, list) and all(
-            type(v) in (int, float) and math.isfinite(v) for v in values
-        )
-        if not numbers or len(values) != sizes[-1]:
-            raise PolicyError(f"{path}: network.{key} must be {sizes[-1]} finite numbers.")
-    return card
-
-
-def _read_bounded(path: Path, limit: int) -> bytes:
-    """Return a file's bytes, at most `limit`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except FileNotFoundError as error:
-        raise PolicyError(
-            f"{path} does not exist; a policy is a .safetensors file with a .json "
-            "card of the same name beside it."
-        ) from error
-    except OSError as error:
-        raise PolicyError(f"{path} cannot be read: {error.strerror}.") from error
-    if len(data) > limit:
-        raise PolicyError(f"{path} is larger than {limit // 2**20} MiB, too large for a policy.")
-    return data
 
 
 def _weights_path(path: Path | str) -> Path:
@@ -314,7 +233,3 @@ def _weights_path(path: Path | str) -> Path:
     if path.suffix != ".safetensors":
         raise PolicyError(f"{path} must end in .safetensors; the card goes beside it as .json.")
     return path
-
-
-def _array(parameter: Any) -> np.ndarray:
-    return parameter.detach().cpu().numpy().astype(np.float32)

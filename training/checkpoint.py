@@ -70,8 +70,7 @@ def save_checkpoint(
     np.savez(temporary / _LOOP, **arrays)
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
-        held = slice(None) if buffer.full else slice(buffer.pos)
-        parts = {name: getattr(buffer, name)[held] for name in _buffer_arrays(buffer)}
+        parts: dict[str, Any] = _buffer_state(buffer)
         np.savez(temporary / _BUFFER, **parts)
     state = {
         "num_timesteps": model.num_timesteps,
@@ -230,8 +229,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
 
 
+def _buffer_state(buffer: Any) -> dict[str, np.ndarray]:
+    if hasattr(buffer, "state_dict"):  # tensors on a device
+        return buffer.state_dict()
+    held = slice(None) if buffer.full else slice(buffer.pos)
+    return {name: getattr(buffer, name)[held] for name in _buffer_arrays(buffer)}
+
+
 def _load_buffer(path: Path, buffer: Any, state: Mapping[str, Any]) -> None:
     arrays = read_arrays(path)
+    if hasattr(buffer, "load_state_dict"):
+        buffer.load_state_dict(arrays)
+        return
     for name in _buffer_arrays(buffer):
         held = arrays[name]
         getattr(buffer, name)[: len(held)] = held

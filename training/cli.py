@@ -86,10 +86,14 @@ COMMANDS = {
     ),
     "export": _Command(
         "export RUN --out FILE",
-        "a run's policy as safetensors with a card",
-        "Write the finished policy of a run to a .safetensors file, with a JSON card beside it "
-        "that says what it observes, how it was trained and how well it does.",
-        ("proveout export runs/proveout-Reach-v0/20250131-120000-seed0 --out reach.safetensors",),
+        "a run's policy as safetensors, ONNX or TorchScript, with a card",
+        "Write the finished policy of a run, from raw observation to bounded action, with a JSON "
+        "card beside it that says what it observes, how it was trained and how well it does. The "
+        "file is compared with the policy on 1,000 observations before it is written.",
+        (
+            "proveout export runs/proveout-Reach-v0/20250131-120000-seed0 --out reach.safetensors",
+            "proveout export runs/proveout-Reach-v0/20250131-120000-seed0 --format onnx",
+        ),
     ),
     "check": _Command(
         "check ENV",

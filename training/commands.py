@@ -20,9 +20,6 @@ def _flag(default: Any, text: str, unit: str = "") -> Any:
     return field(default=default, metadata={"help": text, "unit": unit})
 
 
-_OUT = Path("policy.safetensors")
-
-
 @dataclass(frozen=True, kw_only=True)
 class JsonFlags:
     """Flags of `list` and `doctor`."""
@@ -78,7 +75,12 @@ class BenchmarkFlags:
 class ExportFlags:
     """Flags of `export`."""
 
-    out: Path = _flag(_OUT, "file to write; the card goes beside it")  # noqa: RUF009
+    format: str | None = _flag(
+        None, "safetensors, onnx or torchscript; None: by the suffix of --out, or safetensors"
+    )
+    out: Path | None = _flag(  # noqa: RUF009
+        None, "file to write, the card goes beside it; None: policy.safetensors, .onnx or .pt"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,9 +286,13 @@ def export_command(arguments: Sequence[str], prog: str, text: str) -> int:
     target, rest = _take_target(arguments)
     flags = _parse_flags(rest, ExportFlags, prog, text)
     if target is None:
-        raise UsageError(f"which run? {prog} RUN --out FILE.safetensors")
-    card = export(Run.open(target), flags.out)
-    print(f"Policy: {flags.out}\nCard:   {card}")
+        raise UsageError(f"which run? {prog} RUN --format safetensors|onnx|torchscript --out FILE")
+    written = export(Run.open(target), flags.out, flags.format)
+    print(
+        f"Policy: {written.path}\nCard:   {written.card}\n"
+        f"Check:  {written.difference:.2g} is the largest difference from predict on "
+        f"{written.observations} observations"
+    )
     return 0
 
 

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from proveout.envs.core.errors import RunError, nearest
-from proveout.policies.actor import MlpActor, PolicyError, load_actor
+from proveout.policies.actor import Actor, load_actor
+from proveout.policies.deploy import OnnxActor, load_onnx
+from proveout.policies.errors import PolicyError
 from proveout.policies.pretrained import pretrained
 from proveout.training.run import Run, read_json
 
@@ -29,7 +31,8 @@ class PolicySource:
     """What to load.
 
     Attributes:
-        text: A run directory, one of `NAMES`, or a file (.safetensors; .zip with `trust_pickle`).
+        text: A run directory, one of `NAMES`, or a file (.safetensors, .onnx; .zip with
+            `trust_pickle`).
         trust_pickle: A zip of Stable-Baselines3 may be unpickled: it can run any code.
         seed: Of the random policy.
     """
@@ -84,7 +87,7 @@ def load_policy(source: PolicySource, env: Any, device: str = "cpu") -> Policy:
     path = Path(text)
     if path.is_dir():
         return run_policy(Run.open(path), env, device)
-    if path.suffix == ".safetensors":
+    if path.suffix in (".safetensors", ".onnx"):
         return _file_policy(path, env, device)
     if path.suffix == ".zip":
         return _zip_policy(path, source.trust_pickle, env, device)
@@ -94,7 +97,14 @@ def load_policy(source: PolicySource, env: Any, device: str = "cpu") -> Policy:
             f"did you mean '{match}'?" if match else f"give one of {', '.join(NAMES)}, or a path."
         )
         raise PolicyError(f"policy '{text}' is no known name, file or run directory; {hint}")
-    raise PolicyError(f"{path} is not a policy: expected .safetensors, .zip or a run directory.")
+    if path.suffix == ".pt":
+        raise PolicyError(
+            f"{path} is TorchScript, which is code and not loaded here; export the run as "
+            ".safetensors or .onnx as well."
+        )
+    raise PolicyError(
+        f"{path} is not a policy: expected .safetensors, .onnx, .zip or a run directory."
+    )
 
 
 def expert(env: Any) -> Policy:
@@ -112,14 +122,14 @@ def run_policy(run: Run, env: Any, device: str = "cpu") -> Policy:
         RunError: not finished, damaged, or of another task.
     """
     from proveout.training.checkpoint import read_networks
-    from proveout.training.presets import build_policy, run_preset
+    from proveout.training.presets import build_policy, layout_of, run_preset
 
     path = run.policy_path()
     if run.env_id != _env_id(env):
         raise RunError(f"{run.folder} is a run of {run.env_id}, not of {_env_id(env)}.")
     preset = run_preset(run)
     spaces = (env.single_observation_space, env.single_action_space)
-    policy = build_policy(preset, *spaces, device=device)
+    policy = build_policy(preset, *spaces, device=device, layout=layout_of(env))
     parameters, _ = read_networks(path, device)
     try:
         policy.load_state_dict(parameters["policy"])
@@ -129,15 +139,21 @@ def run_policy(run: Run, env: Any, device: str = "cpu") -> Policy:
     return policy
 
 
-def difference(card: Mapping[str, Any], layout: Any) -> list[str]:
-    """Return how the observation layout on a card differs from an environment's, in sentences."""
+def difference(card: Mapping[str, Any], layout: Any, key: str = "observation") -> list[str]:
+    """Return how a layout on a card differs from an environment's, in sentences.
+
+    Args:
+        card: Of a policy.
+        layout: Of the environment.
+        key: "observation" or "action".
+    """
     import json
 
     from proveout.envs.core.layout import ObservationLayout
 
-    if not isinstance(card.get("observation"), dict):
+    if not isinstance(card.get(key), dict):
         return []
-    told = ObservationLayout.from_json(json.dumps(card["observation"]))
+    told = ObservationLayout.from_json(json.dumps(card[key]))
     return list(told.difference(layout))
 
 
@@ -146,19 +162,21 @@ def read_card(path: Path | str) -> dict[str, Any]:
     return read_json(Path(path).with_suffix(".json"))
 
 
-def _file_policy(path: Path, env: Any, device: str) -> MlpActor:
-    actor = load_actor(path, device)
+def _file_policy(path: Path, env: Any, device: str) -> Actor | OnnxActor:
+    actor = load_onnx(path) if path.suffix == ".onnx" else load_actor(path, device)
+    kind = "observations"
     problems = difference(actor.card, env.unwrapped.layout)
     sizes = (env.single_observation_space.shape[0], env.single_action_space.shape[0])
-    if not problems and (actor.network.sizes[0], actor.network.sizes[-1]) != sizes:
+    if not problems and (actor.observation_size, actor.action_size) != sizes:
         problems = [
-            f"it takes {actor.network.sizes[0]} numbers and gives {actor.network.sizes[-1]}, "
+            f"it takes {actor.observation_size} numbers and gives {actor.action_size}, "
             f"the environment has {sizes[0]} and {sizes[1]}."
         ]
+    if not problems:
+        kind = "actions"
+        problems = difference(actor.card, env.unwrapped.task.action_layout, "action")
     if problems:
-        raise PolicyError(
-            f"{path} does not fit the observations of {_env_id(env)}: {' '.join(problems)}"
-        )
+        raise PolicyError(f"{path} does not fit the {kind} of {_env_id(env)}: {' '.join(problems)}")
     return actor
 
 

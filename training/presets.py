@@ -4,8 +4,14 @@ A preset is a dict of the algorithm's own keyword arguments, and of
 
 - `num_envs`, `total_timesteps`: the worlds and samples of a training run;
 - `adaptive_kl`: target KL divergence of an update (or its bounds, a pair), see `AdaptiveKL`;
+- `exploration_noise`: off-policy, standard deviation of Gaussian noise on actions of -1 to 1;
+- `normalize_observations`: true: running statistics inside the policy, see
+  `proveout.policies.normalize`;
+- `network`: "mlp" (default: the policy of stock SB3, so that results stay what they are), "auto",
+  "set", "lidar" or "image", see `proveout.policies.networks`;
 - `policy_kwargs`: as in SB3, but `activation_fn` is a name such as "elu",
-  and `action_head_scale` multiplies the last layer of the policy's mean network at the start.
+  `action_head_scale` multiplies the last layer of the policy's mean network at the start, and
+  `initial_std` is the standard deviation of a SAC policy's first actions, before squashing.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import ast
 import copy
 import importlib
 import inspect
+import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -30,9 +37,11 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "td3": ("stable_baselines3", "TD3"),
     "tqc": ("sb3_contrib", "TQC"),
     "tensor_ppo": ("proveout.training.sb3.tensor_ppo", "TensorPPO"),
+    "tensor_sac": ("proveout.training.sb3.tensor_sac", "TensorSAC"),
+    "tensor_td3": ("proveout.training.sb3.tensor_td3", "TensorTD3"),
 }
 # Algorithms that take the preset of another: the same mathematics on another path.
-PRESET_OF = {"tensor_ppo": "ppo"}
+PRESET_OF = {"tensor_ppo": "ppo", "tensor_sac": "sac", "tensor_td3": "td3"}
 
 # For tasks without a preset of their own: what works with hundreds of worlds on one machine.
 _ON_POLICY: dict[str, Any] = {
@@ -60,6 +69,21 @@ _OFF_POLICY: dict[str, Any] = {
     "gamma": 0.99,
     "policy_kwargs": {"net_arch": [256, 256], "activation_fn": "relu"},
 }
+# Hundreds to thousands of worlds: each step of all brings a few large updates on what several
+# steps told (n_steps), small first actions, and an entropy bonus that does not drown the reward.
+_OFF_POLICY_TENSOR: dict[str, Any] = {
+    "num_envs": 256,
+    "total_timesteps": 1_000_000,
+    "batch_size": 1024,
+    "buffer_size": 1_000_000,
+    "learning_starts": 5_000,
+    "gradient_steps": 4,
+    "train_freq": 1,
+    "n_steps": 3,
+    "learning_rate": 1e-3,
+    "tau": 0.02,
+    "gamma": 0.98,
+}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "ppo": {
         **_ON_POLICY,
@@ -71,12 +95,35 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "a2c": {**_ON_POLICY, "learning_rate": 7e-4},
     "sac": _OFF_POLICY,
-    "td3": _OFF_POLICY,
+    "td3": {**_OFF_POLICY, "exploration_noise": 0.1},
     "tqc": _OFF_POLICY,
+    "tensor_sac": {
+        **_OFF_POLICY_TENSOR,
+        "ent_coef": "auto_0.01",
+        "policy_kwargs": {
+            "net_arch": [256, 256],
+            "activation_fn": "elu",
+            "action_head_scale": 0.05,
+            "initial_std": 0.4,
+        },
+    },
+    "tensor_td3": {
+        **_OFF_POLICY_TENSOR,
+        "exploration_noise": 0.2,
+        "policy_kwargs": {
+            "net_arch": [256, 256],
+            "activation_fn": "elu",
+            "action_head_scale": 0.05,
+        },
+    },
 }
 
-_OWN_KEYS = ("num_envs", "total_timesteps", "adaptive_kl", "policy_kwargs")
-_POLICY_KEYS = ("activation_fn", "action_head_scale")
+_OWN_KEYS = (
+    *("num_envs", "total_timesteps", "adaptive_kl", "policy_kwargs"),
+    *("normalize_observations", "network"),
+)
+_NETWORKS = ("auto", "mlp", "set", "lidar", "image")
+_POLICY_KEYS = ("activation_fn", "action_head_scale", "initial_std")
 _MAX_MINIBATCHES = 100
 
 
@@ -96,6 +143,8 @@ class Preset:
             None.
         algorithm: Keyword arguments of the algorithm.
         policy: Its `policy_kwargs`, as data.
+        normalize_observations: Whether the policy normalises what it observes.
+        network: Key of `proveout.policies.networks.NETWORKS`.
     """
 
     algo: str
@@ -104,6 +153,8 @@ class Preset:
     adaptive_kl: tuple[float, float] | None = None
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
+    normalize_observations: bool = False
+    network: str = "mlp"
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as the plain dict that `make_preset` takes as overrides."""
@@ -112,6 +163,8 @@ class Preset:
             "total_timesteps": self.total_timesteps,
             "adaptive_kl": None if self.adaptive_kl is None else list(self.adaptive_kl),
             **self.algorithm,
+            "normalize_observations": self.normalize_observations,
+            "network": self.network,
             "policy_kwargs": dict(self.policy),
         }
 
@@ -151,8 +204,11 @@ def make_preset(
     """
     known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
     known |= set(_OWN_KEYS)
+    if "action_noise" in known:
+        known.add("exploration_noise")
     base = PRESET_OF.get(algo, algo)
-    data = copy.deepcopy(dict(presets.get(algo, presets.get(base, DEFAULTS[base]))))
+    default = DEFAULTS.get(algo, DEFAULTS[base])
+    data = copy.deepcopy(dict(presets.get(algo, presets.get(base, default))))
     for key, value in dict(overrides or {}).items():
         if key == "policy_kwargs":
             data[key] = {**data.get(key, {}), **value}
@@ -161,9 +217,14 @@ def make_preset(
     for key in data:
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
-    defaults = {**DEFAULTS[base], **data}
+    defaults = {**default, **data}
     adaptive = data.pop("adaptive_kl", None)
     policy = data.pop("policy_kwargs", {}) or {}
+    normalize, network = data.pop("normalize_observations", False), data.pop("network", "mlp")
+    if not isinstance(normalize, bool):
+        raise PresetError(f"normalize_observations must be True or False, got {normalize!r}.")
+    if network not in _NETWORKS:
+        raise unknown("network", str(network), _NETWORKS)
     for key in ("num_envs", "total_timesteps"):
         data.pop(key, None)
     preset = Preset(
@@ -173,6 +234,8 @@ def make_preset(
         adaptive_kl=_kl_bounds(adaptive),
         algorithm=data,
         policy=policy,
+        normalize_observations=normalize,
+        network=network,
     )
     if preset.adaptive_kl is not None and base != "ppo":
         raise PresetError(f"adaptive_kl works with ppo only, not with {algo}; leave it out.")
@@ -211,6 +274,8 @@ def parse_hyperparameters(assignments: Iterable[str]) -> dict[str, Any]:
 
 def minibatches(preset: Preset) -> int | None:
     """Return the gradient steps of one iteration (minibatches x epochs); None off-policy."""
+    if PRESET_OF.get(preset.algo, preset.algo) != "ppo":
+        return None
     if "n_steps" not in preset.algorithm or "batch_size" not in preset.algorithm:
         return None
     samples = preset.algorithm["n_steps"] * preset.num_envs
@@ -218,11 +283,16 @@ def minibatches(preset: Preset) -> int | None:
     return math.ceil(samples / preset.algorithm["batch_size"]) * epochs
 
 
-def policy_kwargs(preset: Preset) -> dict[str, Any]:
+def policy_kwargs(preset: Preset, layout: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return `policy_kwargs` as SB3 takes them.
+
+    Args:
+        preset: With network "mlp" and no normaliser, the features extractor is left to SB3.
+        layout: Of the observation, see `proveout.policies.parts`; None: unknown.
 
     Raises:
         UnknownNameError: unknown activation.
+        PolicyError: the layout does not have what the network needs.
     """
     from proveout.policies.actor import ACTIVATIONS, activation_class
 
@@ -232,7 +302,29 @@ def policy_kwargs(preset: Preset) -> dict[str, Any]:
         if name not in ACTIVATIONS:
             raise unknown("activation", str(name), ACTIVATIONS)
         kwargs["activation_fn"] = activation_class(name)
+    if preset.network == "mlp" and not preset.normalize_observations:
+        return kwargs
+    from stable_baselines3.common.torch_layers import FlattenExtractor
+
+    from proveout.policies.networks import features_extractor_for
+    from proveout.policies.normalize import normalized
+
+    extractor: Any = FlattenExtractor
+    arguments: dict[str, Any] = {}
+    if preset.network != "mlp" and layout is not None:
+        extractor, arguments = features_extractor_for(layout, preset.network)
+    if preset.normalize_observations:
+        extractor, arguments = normalized(extractor, arguments, layout)
+    kwargs["features_extractor_class"] = extractor
+    kwargs["features_extractor_kwargs"] = arguments
     return kwargs
+
+
+def layout_of(env: Any) -> dict[str, Any] | None:
+    """Return the observation layout of a (bridged) vector environment as plain data, or None."""
+    inner = getattr(env, "env", env)
+    layout = getattr(getattr(inner, "unwrapped", inner), "layout", None)
+    return None if layout is None else json.loads(layout.to_json())
 
 
 def build_algorithm(
@@ -259,10 +351,14 @@ def build_algorithm(
             f"{_MAX_MINIBATCHES}.",
             stacklevel=2,
         )
-    arguments = {**preset.algorithm, **extra, "policy_kwargs": policy_kwargs(preset)}
+    arguments = {**preset.algorithm, **extra}
+    arguments["policy_kwargs"] = policy_kwargs(preset, _layout_for(preset, layout_of(env)))
     policy = arguments.pop("policy", "MlpPolicy")
     # With hundreds of worlds, SB3's window of 100 episodes would be the last few steps only.
     arguments.setdefault("stats_window_size", max(100, preset.num_envs))
+    noise = arguments.pop("exploration_noise", None)
+    if noise is not None:
+        arguments["action_noise"] = _exploration_noise(float(noise), env.action_space)
     try:
         model = algorithm_class(preset.algo)(policy, env, seed=seed, device=device, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
@@ -270,18 +366,25 @@ def build_algorithm(
     scale = preset.policy.get("action_head_scale")
     if scale is not None:
         scale_action_head(model.policy, float(scale))
+    std = preset.policy.get("initial_std")
+    if std is not None:
+        set_initial_std(model.policy, float(std))
     return model
 
 
 def build_policy(
-    preset: Preset, observation_space: Any, action_space: Any, device: str = "cpu"
+    preset: Preset,
+    observation_space: Any,
+    action_space: Any,
+    device: str = "cpu",
+    layout: Mapping[str, Any] | None = None,
 ) -> Any:
     """Construct the policy alone, without environment or buffers, to load parameters into it."""
     algorithm = algorithm_class(preset.algo)
     name = preset.algorithm.get("policy", "MlpPolicy")
     if name not in algorithm.policy_aliases:
         raise unknown(f"policy of {preset.algo}", str(name), algorithm.policy_aliases)
-    kwargs = policy_kwargs(preset)
+    kwargs = policy_kwargs(preset, _layout_for(preset, layout))
     if preset.algorithm.get("use_sde"):
         kwargs["use_sde"] = True
     policy_class = algorithm.policy_aliases[name]
@@ -311,6 +414,45 @@ def scale_action_head(policy: Any, scale: float) -> None:
     target = getattr(policy, "actor_target", None)
     if target is not None:
         target.load_state_dict(actor.state_dict())
+
+
+def set_initial_std(policy: Any, std: float) -> None:
+    """Let the first actions of a SAC policy have this standard deviation (before squashing).
+
+    SB3 begins with about 1, which after squashing is close to drawing actions at random: with
+    thousands of worlds the replay buffer would hold little else for long.
+    """
+    import torch
+
+    head = getattr(getattr(policy, "actor", None), "log_std", None)
+    if not isinstance(head, torch.nn.Linear):
+        raise PresetError(
+            "initial_std: this policy has no layer for it; leave it out (with use_sde, give "
+            "log_std_init)."
+        )
+    if not std > 0.0:
+        raise PresetError(f"initial_std must be positive, got {std}.")
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(math.log(std))
+
+
+def _exploration_noise(std: float, space: Any) -> Any:
+    import numpy as np
+    from stable_baselines3.common.noise import NormalActionNoise
+
+    if not std > 0.0:
+        raise PresetError(f"exploration_noise must be positive, got {std}.")
+    return NormalActionNoise(np.zeros(space.shape), np.full(space.shape, std))
+
+
+def _layout_for(preset: Preset, layout: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if layout is None and preset.network != "mlp":
+        raise PresetError(
+            f"network '{preset.network}' needs an environment that tells the layout of its "
+            "observation; use network 'mlp'."
+        )
+    return layout
 
 
 def _count(name: str, value: Any) -> int:

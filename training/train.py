@@ -28,7 +28,7 @@ _RUNS = Path("runs")
 class TrainConfig:
     """How to train."""
 
-    algo: str = _option("ppo", "", "ppo, tensor_ppo, a2c, sac, td3 or tqc")
+    algo: str = _option("ppo", "", "ppo, a2c, sac, td3, tqc, tensor_ppo, tensor_sac or tensor_td3")
     total_timesteps: int | None = _option(None, "samples", "over all worlds; None: the preset's")
     num_envs: int | None = _option(None, "worlds", "None: the preset's")
     seed: int = _option(0, "", "of the worlds, the networks and the exploration")
@@ -225,6 +225,7 @@ def _train_policy(
     from proveout.training.logs import run_logger
     from proveout.training.sb3.adaptive_kl import AdaptiveKL
     from proveout.training.sb3.loop import StopRequested, TrainingLoop
+    from proveout.training.sb3.normalizer_callback import NormalizerCallback
     from proveout.training.sb3.vec_env import SB3VecEnv
 
     say(f"Making {spec.num_envs} worlds of {run.env_id} ...")
@@ -257,6 +258,8 @@ def _train_policy(
                 seconds_before=seconds,
             )
             callbacks: list[BaseCallback] = [loop]
+            if preset.normalize_observations:
+                callbacks.insert(0, NormalizerCallback())  # before checkpoints are saved
             if preset.adaptive_kl is not None:
                 callbacks.append(AdaptiveKL(*preset.adaptive_kl))
             if done < total:

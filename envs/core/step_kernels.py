@@ -270,12 +270,12 @@ def _carry_over_kernel(
     elapsed_out: wp.array[int],
     partial_out: wp.array[wp.bool],
 ):
-    worldid, i = wp.tid()
+    worldid = wp.tid()
     if done_in[worldid]:
-        if i == 0:
-            elapsed_out[worldid] = 0
-            partial_out[worldid] = False
-    else:
+        elapsed_out[worldid] = 0
+        partial_out[worldid] = False
+        return
+    for i in range(observation_out.shape[1]):
         observation_out[worldid, i] = final_observation_in[worldid, i]
 
 
@@ -284,7 +284,7 @@ def carry_over(sim: Simulation) -> None:
     ex = sim.exchange
     wp.launch(
         _carry_over_kernel,
-        dim=ex["observation"].shape,
+        dim=sim.num_worlds,
         inputs=[sim._done, ex["final_observation"]],
         outputs=[ex["observation"], ex["elapsed"], sim._partial],
         device=sim.device,

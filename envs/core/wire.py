@@ -33,37 +33,58 @@ def send(fd: int, message: Any, deadline: float | None = None) -> None:
     payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     data = memoryview(_HEADER.pack(len(payload)) + payload)
     while data:
-        _wait(fd, select.POLLOUT, deadline)
-        data = data[os.write(fd, data) :]
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            _wait(fd, select.POLLOUT, deadline)
 
 
 def receive(fd: int, deadline: float | None = None) -> Any:
-    """Read one message; `EOFError` when the other end is gone, `TimeoutError` as for `send`."""
-    (size,) = _HEADER.unpack(_read(fd, _HEADER.size, deadline))
-    return pickle.loads(_read(fd, size, deadline))
+    """Read one message; `EOFError` when the other end is gone, `TimeoutError` as for `send`.
+
+    Call and reply take turns, so a pipe never holds more than one message, and a small one comes
+    with a single read.
+    """
+    data = _read(fd, deadline)
+    while len(data) < _HEADER.size:
+        data += _read(fd, deadline)
+    (size,) = _HEADER.unpack_from(data)
+    missing = size - (len(data) - _HEADER.size)
+    if missing:
+        parts = [data]
+        while missing:
+            parts.append(_read(fd, deadline))
+            missing -= len(parts[-1])
+        data = b"".join(parts)
+    return pickle.loads(memoryview(data)[_HEADER.size :])
 
 
 def _wait(fd: int, event: int, deadline: float | None) -> None:
-    if deadline is None:
-        return
     poll = select.poll()
     poll.register(fd, event)
     # A reply that is there counts, even if this process itself was stopped beyond the deadline.
-    while not poll.poll(max(0.0, deadline - time.monotonic()) * 1000.0):
-        if time.monotonic() >= deadline:
+    while not poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1e3):
+        if deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError
 
 
-def _read(fd: int, size: int, deadline: float | None) -> bytes:
-    parts = []
-    while size:
-        _wait(fd, select.POLLIN, deadline)
-        part = os.read(fd, min(size, 1 << 20))
+def _read(fd: int, deadline: float | None) -> bytes:
+    while True:
+        try:
+            part = os.read(fd, 1 << 16)
+        except BlockingIOError:
+            _wait(fd, select.POLLIN, deadline)
+            continue
         if not part:
             raise EOFError
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+        return part
+
+
+def perform(simulation: Any, name: str, arguments: dict[str, Any]) -> Any:
+    """What a call asks of a worker's simulation."""
+    if name == "contacts_per_world":
+        return simulation.worlds.contacts_per_world()
+    return getattr(simulation, name)(**arguments)
 
 
 def task_reference(task: Task) -> dict[str, Any]:

@@ -76,10 +76,8 @@ def serve(shared_fd: int, calls: int, replies: int, lifeline: int) -> None:
                 value = simulation.compile_seconds
             elif simulation is None:
                 raise RuntimeError(f"{name} before build")
-            elif name == "contacts_per_world":
-                value = simulation.worlds.contacts_per_world()
             else:
-                value = getattr(simulation, name)(**arguments)
+                value = wire.perform(simulation, name, arguments)
             answer = ("value", value)
         except ProveoutError as error:
             answer = ("error", error)

@@ -22,6 +22,7 @@ from proveout.envs.core.worlds import (
     Worlds,
 )
 from proveout.envs.factory import articulated_kernels as kernels
+from proveout.envs.factory.refresh import frames, refresh_kinematics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,7 @@ class ArticulatedWorlds(Worlds):
         except (NotImplementedError, ValueError) as error:
             raise ModelError(f"MuJoCo Warp cannot run this model: {error}") from error
         self._batched = batched
+        self._frames = frames(self.model, self.data)
         self._reason = wp.zeros(num_worlds, dtype=int, device=device)
         self._qpos0 = wp.array(model.qpos0.astype(np.float32), dtype=float, device=device)
         self._overflow_bits = _overflow_bits(mujoco_warp)
@@ -141,10 +143,8 @@ class ArticulatedWorlds(Worlds):
             self._mjw.step(self.model, self.data)
 
     def refresh(self, mask: wp.array) -> None:
-        """Poses of bodies, geoms and sites from qpos, for all worlds."""
-        del mask
-        with wp.ScopedDevice(self.device):
-            self._mjw.kinematics(self.model, self.data)
+        """Poses of bodies, joints, geoms and sites from qpos."""
+        refresh_kinematics(self._frames, mask)
 
     def _attribute_lost_contacts(self, model: Any, data: Any) -> None:
         kernels.attribute_lost_contacts(model, data, self._reason, CONTACT_LOST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proveout.policies.actor import PolicyError
+from proveout.policies.errors import PolicyError
 
 FOLDER = Path(__file__).parent
 

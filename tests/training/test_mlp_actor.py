@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from fake_env import PointTask, PointVectorEnv
 
-from proveout.policies import actor
-from proveout.policies.actor import MlpActor, Network, PolicyError, load_actor, save_actor
+from proveout.policies import card
+from proveout.policies.actor import Actor, Network, load_actor, save_actor
+from proveout.policies.errors import PolicyError
 from proveout.policies.pretrained import pretrained
 from proveout.training.policy_source import PolicySource, load_policy
 from proveout.training.presets import DEFAULTS, build_algorithm, make_preset
@@ -63,7 +64,7 @@ def test_the_network_is_what_it_says() -> None:
     x = np.linspace(-1.0, 1.0, 6, dtype=np.float32)
     hidden = np.maximum(network.weights[0] @ x, 0.0)
     by_hand = np.clip(network.weights[1] @ hidden + 0.5, [-1.0, -2.0], [1.0, 2.0])
-    np.testing.assert_allclose(MlpActor(network, {}).predict(x), by_hand, rtol=1e-5)
+    np.testing.assert_allclose(Actor(network, {}).predict(x), by_hand, rtol=1e-5)
     assert network.sizes == [6, 8, 2]
 
 
@@ -119,7 +120,7 @@ def test_damaged_files_are_one_sentence(saved: Path, monkeypatch: pytest.MonkeyP
             load_actor(saved)
         assert "\n" not in str(error.value)
     saved.write_bytes(data)
-    monkeypatch.setattr(actor, "MAX_WEIGHTS_BYTES", 100)
+    monkeypatch.setattr(card, "MAX_WEIGHTS_BYTES", 100)
     with pytest.raises(PolicyError, match="too large"):
         load_actor(saved)
     saved.with_suffix(".json").write_text("[" * 100_000)
@@ -143,7 +144,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 def test_a_policy_that_does_not_fit_names_the_entries(saved: Path) -> None:
     env = PointVectorEnv(1)
     policy = load_policy(PolicySource(str(saved)), env)
-    assert isinstance(policy, MlpActor)
+    assert isinstance(policy, Actor)
     layout = json.loads(PointTask(None).layout.to_json())
     layout["entries"][1]["name"] = "target"
     layout["entries"][2]["unit"] = "cm"
