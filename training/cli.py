@@ -68,13 +68,16 @@ COMMANDS = {
         ),
     ),
     "benchmark": _Command(
-        "benchmark ENV",
-        "speed, as a share of bare physics",
-        "Measure env.step against the same physics alone, in turns within one run, and training "
-        "with stock PPO.",
+        "benchmark ENV | training --env ENV",
+        "speed, as a share of bare physics; what training costs beyond it",
+        "benchmark ENV: env.step against the same physics alone, in turns within one run, and "
+        "training with stock PPO. benchmark training --env ENV: five ways to learn the same, in "
+        "turns within one run: policy forward and env.step alone (the floor), stock PPO through a "
+        "naive adapter and through ours, TensorPPO, and rsl_rl where it is installed.",
         (
             "proveout benchmark proveout/Reach-v0 --num-envs 256",
             "proveout benchmark proveout/Highway-v0 --workers 1 --no-training --json",
+            "proveout benchmark training --env proveout/Reach-v0 --num-envs 4096 --json",
         ),
     ),
     "doctor": _Command(

@@ -72,6 +72,23 @@ class BenchmarkFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchmarkTrainingFlags:
+    """Flags of `benchmark training`."""
+
+    env: str | None = _flag(None, "environment to train on, with its preset's network")
+    num_envs: int = _flag(4096, "stepped together", "worlds")
+    n_steps: int = _flag(16, "of all worlds in a roll-out", "steps")
+    epochs: int = _flag(5, "passes over the samples of a roll-out")
+    minibatches: int = _flag(4, "updates in a pass")
+    rounds: int = _flag(7, "measurements of each contestant, in turns")
+    workers: int | None = _flag(None, "on the CPU; None: all cores", "processes")
+    device: str = _flag("auto", "auto, cpu or cuda:N, for worlds and networks")
+    torch_threads: int = _flag(1, "of the networks on the CPU", "threads")
+    seed: int = _flag(0, "of the worlds and the networks")
+    json: bool = _flag(False, "print one JSON object and nothing else")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportFlags:
     """Flags of `export`."""
 
@@ -252,6 +269,8 @@ def benchmark_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Measure speed."""
     from proveout.training.benchmark import benchmark, table
 
+    if arguments and arguments[0] == "training":
+        return _benchmark_training(arguments[1:], f"{prog} training", text)
     env_id, rest = _take_env(arguments, prog)
     flags, config = _parse_with_config(rest, BenchmarkFlags, prog, text, env_id, None)
     assert env_id is not None
@@ -264,6 +283,35 @@ def benchmark_command(arguments: Sequence[str], prog: str, text: str) -> int:
             workers=flags.workers,
         )
         result = benchmark(spec, seconds=flags.seconds, training=flags.training, seed=flags.seed)
+        emit(dump_json(result) if flags.json else table(result))
+    return 0
+
+
+def _benchmark_training(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Measure what training costs beyond worlds and networks."""
+    flags = _parse_flags(arguments, BenchmarkTrainingFlags, prog, text)
+    if flags.env is None:
+        raise UsageError(f"which environment? {prog} --env ENV; `proveout list` shows them")
+    config = task_class(flags.env).config_class()
+    with quiet_stdout(flags.json) as emit:
+        from proveout.training.benchmark_training import TrainingLoad, benchmark_training, table
+
+        spec = WorldsSpec(
+            flags.env,
+            config,
+            num_envs=flags.num_envs,
+            device=flags.device,
+            workers=flags.workers,
+        )
+        load = TrainingLoad(
+            n_steps=flags.n_steps,
+            epochs=flags.epochs,
+            minibatches=flags.minibatches,
+            rounds=flags.rounds,
+            torch_threads=flags.torch_threads,
+            seed=flags.seed,
+        )
+        result = benchmark_training(spec, load)
         emit(dump_json(result) if flags.json else table(result))
     return 0
 

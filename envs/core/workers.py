@@ -255,10 +255,11 @@ class WorkerWorlds:
             try:
                 for link in self._links:
                     link.call(name, arguments[link.number], limit)
-                failure: ProveoutError | None = None
+                failure: Exception | None = None
+                own: Any = None
                 try:
                     own = wire.perform(self._own, name, arguments[0])
-                except ProveoutError as error:
+                except Exception as error:  # raised when the others are in step again
                     failure = error
                 replies = _collect(self._links, limit)
                 if failure is not None:

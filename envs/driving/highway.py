@@ -57,14 +57,14 @@ _LONGEST_TTC = wp.constant(20.0)  # s
 class HighwayWeights(RewardWeights):
     """Weights of the raw terms; the terms are per control step.
 
-    The sum stays well below 1 in a step: with a larger one, the gradient of the critic's loss
-    crowds out the policy's under a common bound on the gradient norm.
+    Apart from the two that end an episode, the sum stays well below 1: with a larger one, the
+    gradient of the critic's loss crowds out the policy's under a common bound on the norm.
     """
 
     alive: float = quantity(0.03, "1", "1 in every step without a collision and on the road")
     speed_gain: float = quantity(0.03, "1", "lead over the IDM driver's speed, in 2 m/s, -1 to 1")
-    collision: float = quantity(-2.0, "1", "1 in the step of a collision")
-    off_road: float = quantity(-2.0, "1", "1 in the step that leaves the road")
+    collision: float = quantity(-5.0, "1", "1 in the step of a collision")
+    off_road: float = quantity(-5.0, "1", "1 in the step that leaves the road")
     closing: float = quantity(-0.05, "s", "1 / time to collision with the leader, up to 1/s")
     headway: float = quantity(-0.05, "1", "share by which the time gap is below 1 s")
     lane_offset: float = quantity(-0.015, "1/m", "distance from the lane's centre line")
@@ -102,7 +102,7 @@ class HighwayConfig(TaskConfig):
 
 _PPO = {
     "num_envs": 1024,
-    "total_timesteps": 2_500_000,
+    "total_timesteps": 2_000_000,
     "n_steps": 16,
     "batch_size": 4096,
     "n_epochs": 3,

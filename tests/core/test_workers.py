@@ -44,6 +44,7 @@ def roll(env, sequence, seed=3):
 
 
 def pids(env):
+    """Worker 1 and those after it; worker 0 is this process."""
     return [link._process.pid for link in env._worlds._links]
 
 
@@ -129,9 +130,9 @@ def test_two_processes_compute_the_same_bits():
 
 def test_a_killed_worker_is_named_within_seconds(pair):
     numbers = pids(pair)
-    os.kill(numbers[1], signal.SIGKILL)
+    os.kill(numbers[0], signal.SIGKILL)
     started = time.monotonic()
-    with pytest.raises(WorkerError, match=rf"worker 1 \(pid {numbers[1]}\) died.*signal 9"):
+    with pytest.raises(WorkerError, match=rf"worker 1 \(pid {numbers[0]}\) died.*signal 9"):
         roll(pair, [NOTHING] * 3)
     assert time.monotonic() - started < 5.0
     assert wait_until_gone(numbers, 2.0) == []
@@ -157,7 +158,7 @@ def test_a_worker_that_hangs_is_named(pair, monkeypatch, size):
     state = {**pair.state_dict(), "much": np.zeros((4, size), np.float32)}
     os.kill(numbers[0], signal.SIGSTOP)
     started = time.monotonic()
-    with pytest.raises(WorkerError, match=rf"worker 0 \(pid {numbers[0]}\) has not answered"):
+    with pytest.raises(WorkerError, match=rf"worker 1 \(pid {numbers[0]}\) has not answered"):
         pair.load_state_dict(state)
     assert time.monotonic() - started < 6.0
     assert wait_until_gone(numbers, 2.0) == []

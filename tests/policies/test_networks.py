@@ -17,6 +17,7 @@ from toy_set import LAYOUT, SetEnv, answer, draw
 from proveout.envs import make_task
 from proveout.policies.errors import PolicyError
 from proveout.policies.networks import (
+    NETWORKS,
     ImageEncoder,
     LayoutEncoder,
     LayoutExtractor,
@@ -267,8 +268,9 @@ def test_ppo_with_a_set_policy_improves_and_its_zip_opens(tmp_path: Any) -> None
 
 def test_presets_refuse_unknown_networks() -> None:
     from proveout.assets.errors import UnknownNameError
-    from proveout.training.presets import PresetError
+    from proveout.training.presets import _NETWORKS, PresetError
 
+    assert set(_NETWORKS) == set(NETWORKS)
     with pytest.raises(UnknownNameError, match="did you mean 'lidar'"):
         make_preset("ppo", {}, {"network": "lidr"})
     with pytest.raises(PresetError, match="True or False"):

@@ -112,6 +112,19 @@ def test_bad_cards_are_one_sentence(saved: Path, changes: dict[str, Any], messag
     assert str(saved.parent) in str(error.value)
 
 
+def test_a_file_of_version_one_is_read(saved: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    expected = load_actor(saved).predict(x)
+    card_path = saved.with_suffix(".json")
+    written = json.loads(card_path.read_text())
+    del written["network"]["features"]
+    card_path.write_text(json.dumps({**written, "format": "proveout-mlp-actor", "version": 1}))
+    np.testing.assert_array_equal(load_actor(saved).predict(x), expected)
+    card_path.write_text(json.dumps({**written, "format": "proveout-mlp-actor", "version": 2}))
+    with pytest.raises(PolicyError, match="version 2"):
+        load_actor(saved)
+
+
 def test_damaged_files_are_one_sentence(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved.read_bytes()
     for broken in (data[:-10], data[:20], b"", b"\xff" * 200, data + b"x"):

@@ -162,6 +162,12 @@ def test_the_learning_rate_follows_the_divergence() -> None:
     assert rule.adapted(1e-3, 0.01) == 1e-3
     assert rule.adapted(1.2e-5, 0.05) == 1e-5
     assert rule.adapted(9e-3, 0.0) == 1e-2
+    # The upper bound falls to a hundredth; the lower one stays.
+    assert rule.adapted(9e-3, 0.01, progress=0.5) == pytest.approx(5e-3)
+    assert rule.adapted(9e-3, 0.01, progress=1.0) == pytest.approx(1e-4)
+    assert rule.adapted(1e-5, 0.05, progress=1.0) == 1e-5
+    fixed = AdaptiveKL(0.005, 0.02, highest=1e-2, annealed=False)
+    assert fixed.adapted(9e-3, 0.01, progress=1.0) == 9e-3
 
 
 def test_the_adapted_rate_reaches_the_optimiser() -> None:
@@ -176,7 +182,7 @@ def test_the_adapted_rate_reaches_the_optimiser() -> None:
             super()._on_rollout_end()
             rates.append(float(self.model.lr_schedule(1.0)))
 
-    model.learn(5 * 128, callback=Watch(10.0, 20.0))  # never reaches 10: up each time
+    model.learn(5 * 128, callback=Watch(10.0, 20.0, highest=1.0, annealed=False))  # never reaches 10: up each time
     assert rates == pytest.approx([1e-3 * 1.5**i for i in range(5)])
     assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(rates[-1])
     assert torch.isfinite(model.policy.log_std).all()

@@ -177,7 +177,7 @@ def test_memory_is_said_before_it_is_taken(capsys):
     line = capsys.readouterr().err
     assert line.startswith("Replay buffer: 3,000 transitions (1000 steps of 3 worlds), ")
     assert line.endswith("GiB on cpu.\n")
-    taken = sum(tensor.nbytes for _, tensor in buffer._tensors())
+    taken = sum(tensor.nbytes for _, tensor in buffer._named_tensors())
     assert taken == 3000 * transition_bytes(NAMED, ACTION) == 3000 * (2 * (12 + 10) + 8 + 6)
     buffer.allocate()
     assert capsys.readouterr().err == ""

@@ -285,7 +285,7 @@ def test_replay_buffer_is_saved_without_pickle(tmp_path):
     other = TensorSAC("MlpPolicy", points(), **KWARGS)
     other.load_replay_buffer(tmp_path / "buffer")
     for (name, one), (_, two) in zip(
-        model.replay_buffer._tensors(), other.replay_buffer._tensors(), strict=True
+        model.replay_buffer._named_tensors(), other.replay_buffer._named_tensors(), strict=True
     ):
         assert torch.equal(one[:30], two[:30]), name
     other.learn(10 * NUM)

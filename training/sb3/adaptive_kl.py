@@ -22,7 +22,8 @@ class AdaptiveKL(BaseCallback):
         *,
         factor: float = 1.5,
         lowest: float = 1e-5,
-        highest: float = 1e-2,
+        highest: float = 5e-3,
+        annealed: bool = True,
     ) -> None:
         """Set the bounds.
 
@@ -32,6 +33,9 @@ class AdaptiveKL(BaseCallback):
             factor: Ratio of one change.
             lowest: Lower bound of the learning rate.
             highest: Upper bound of the learning rate.
+            annealed: Let the upper bound fall linearly to a hundredth at the end of training. A
+                policy that has settled changes little in an update, and the rule alone would
+                raise the rate until an update breaks it.
         """
         super().__init__()
         self.kl_low = kl_low
@@ -39,21 +43,33 @@ class AdaptiveKL(BaseCallback):
         self.factor = factor
         self.lowest = lowest
         self.highest = highest
+        self.annealed = annealed
 
-    def adapted(self, rate: float, kl: float) -> float:
-        """Return the learning rate after an update with divergence `kl`."""
+    def adapted(self, rate: float, kl: float, progress: float = 0.0) -> float:
+        """Return the learning rate after an update.
+
+        Args:
+            rate: So far.
+            kl: Divergence of the update.
+            progress: Share of the training that is done, 0 to 1.
+        """
+        highest = self.highest
+        if self.annealed:
+            highest = max(highest * max(1.0 - progress, 0.01), self.lowest)
         if kl > self.kl_high:
-            return max(rate / self.factor, self.lowest)
-        if kl < self.kl_low:
-            return min(rate * self.factor, self.highest)
-        return rate
+            rate = max(rate / self.factor, self.lowest)
+        elif kl < self.kl_low:
+            rate = rate * self.factor
+        return min(rate, highest)
 
     def _on_rollout_end(self) -> None:
         # Not at the start: a checkpoint between must hold rate and divergence not yet combined.
         kl = self.logger.name_to_value.get("train/approx_kl")
         if kl is None:  # before the first update
             return
-        rate = self.adapted(float(self.model.lr_schedule(1.0)), float(kl))
+        # `_current_progress_remaining` would be stale in the first iteration of a resumed run.
+        progress = self.model.num_timesteps / max(1, self.model._total_timesteps)
+        rate = self.adapted(float(self.model.lr_schedule(1.0)), float(kl), progress)
         self.model.learning_rate = rate
         self.model._setup_lr_schedule()
 

@@ -417,10 +417,9 @@ def same_device(one: torch.device, other: torch.device) -> bool:
         return False
     if one.type == "cpu" or one.index == other.index:
         return True
-    current = torch.cuda.current_device()
-    return (current if one.index is None else one.index) == (
-        current if other.index is None else other.index
-    )
+    if one.index is not None and other.index is not None:
+        return False
+    return torch.cuda.current_device() in (one.index, other.index)
 
 
 def _copy(tensors: Tensors) -> Tensors:

@@ -228,7 +228,7 @@ class TensorReplayBuffer(ReplayBuffer):
         """Return what the buffer holds and where the next step goes, on the host."""
         state = {"position": np.array([self.pos, self.full, self.buffer_size, self.n_envs])}
         if self._allocated:
-            for name, tensor in self._tensors():
+            for name, tensor in self._named_tensors():
                 state[name] = tensor[: self.size()].cpu().numpy()
         return state
 
@@ -252,19 +252,19 @@ class TensorReplayBuffer(ReplayBuffer):
             )
         held = size if full else pos
         self.allocate()
-        for name, tensor in self._tensors():
+        for name, tensor in self._named_tensors():
             shape = (held, *tensor.shape[1:])
             if held and (name not in state or state[name].shape != shape):
                 found = state[name].shape if name in state else "nothing"
                 raise StateError(
                     f"the saved replay buffer does not fit: {name} must be {shape}, is {found}."
                 )
-        for name, tensor in self._tensors():
+        for name, tensor in self._named_tensors():
             if held:
                 tensor[:held].copy_(torch.from_numpy(np.ascontiguousarray(state[name])))
         self.pos, self.full = pos, bool(full)
 
-    def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+    def _named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         for name in _ARRAYS:
             value = getattr(self, name)
             if isinstance(value, dict):
