@@ -17,9 +17,9 @@ Tensors = torch.Tensor | dict[str, torch.Tensor]
 class TensorRolloutBuffer(RolloutBuffer):
     """Keeps T steps of N worlds where they were made; stock `PPO.train` reads it as it is.
 
-    Memory is allocated once and filled again in every roll-out. Tensors are time first, (T, N, ...);
-    minibatches are drawn with NumPy's global generator in the order of the stock buffer, so that
-    the same seed gives the same minibatches.
+    Memory is allocated once and filled again in every roll-out. Tensors are time first,
+    (T, N, ...); minibatches are drawn with NumPy's global generator in the order of the stock
+    buffer, so that the same seed gives the same minibatches.
 
     The final observation of every step is kept until the end of the roll-out: only then is it
     known, without asking the device in between, which worlds timed out and need its value.
