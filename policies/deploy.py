@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
+import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from proveout.policies.card import check_digest, read_with_card, write_card
 from proveout.policies.errors import PolicyError
 
 _EXTRA = "pip install 'proveout[export]'"
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 # Of a batch; any number but 1, which the exporter would take for a constant.
 _EXAMPLE_ROWS = 2
 
@@ -51,9 +54,12 @@ class OnnxActor:
         options.intra_op_num_threads = 1  # the workers of the worlds hold the cores
         options.log_severity_level = 4  # what is wrong is told by the exception
         try:
-            self._session = runtime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"]
-            )
+            # A model may name other files for its weights: here there are none to be found.
+            with tempfile.TemporaryDirectory() as empty:
+                options.add_session_config_entry(_WEIGHTS_FOLDER, empty)
+                self._session = runtime.InferenceSession(
+                    data, options, providers=["CPUExecutionProvider"]
+                )
         except Exception as error:  # one class for each code of onnxruntime's C interface
             raise PolicyError(
                 f"{name} is damaged or not ONNX ({_first_line(error)}); export the policy again."
@@ -199,11 +205,16 @@ def _runtime() -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """Keep the exporters' progress and deprecation notes away."""
+    disabled = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        yield
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
 
 
 def _first_line(error: BaseException) -> str:

@@ -131,7 +131,10 @@ def expected_tensors(
     except (RuntimeError, TypeError, OverflowError) as error:
         first = str(error).splitlines()[0]
         raise PolicyError(f"the network cannot be built ({first}).") from error
-    kinds = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+    kinds: dict[torch.dtype, np.dtype] = {
+        torch.float32: np.dtype(np.float32),
+        torch.float64: np.dtype(np.float64),
+    }
     return {
         name: (tuple(tensor.shape), kinds[tensor.dtype])
         for name, tensor in graph.state_dict().items()

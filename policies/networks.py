@@ -266,7 +266,7 @@ def _encoder(part: Part, context: int, width: int) -> nn.Module:
 def _image_shape(part: Part) -> tuple[int, int, int, bool]:
     """Return channels, height and width of an image, and whether the channels come first."""
     if len(part.shape) == 2:
-        return 1, *part.shape, True  # type: ignore[return-value]
+        return 1, *part.shape, True
     first, middle, last = part.shape
     return (first, middle, last, True) if first < last else (last, first, middle, False)
 

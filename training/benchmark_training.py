@@ -21,9 +21,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from proveout.envs.core.errors import ConfigError
+from proveout.training.optional import MissingPackageError
 from proveout.training.presets import Preset, build_algorithm, make_preset
 from proveout.training.progress import Progress, say
-from proveout.training.rsl_rl import MissingPackageError, RslRlVecEnv, make_runner
+from proveout.training.rsl_rl import RslRlVecEnv, make_runner
 from proveout.training.sb3.tensor_ppo import _unchecked_distributions
 from proveout.training.sb3.vec_env import SB3VecEnv
 from proveout.training.tasks import WorldsSpec, make_worlds, task_class
@@ -58,7 +59,7 @@ class TrainingLoad:
     n_steps: int = 16
     epochs: int = 5
     minibatches: int = 4
-    rounds: int = 7
+    rounds: int = 5
     torch_threads: int = 1
     seed: int = 0
 
@@ -399,4 +400,4 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    return f"{name:<12}" + "".join(f"{cell:>14}" for cell in cells)
+    return f"{name:<12}" + "".join(f"{cell:>16}" for cell in cells)

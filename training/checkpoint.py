@@ -2,7 +2,8 @@
 
 `checkpoints/<samples>/` holds `policy.zip` (an ordinary Stable-Baselines3 file with the optimiser),
 `env.npz` (the state of all worlds), `loop.npz` (last observations, random generators), `buffer.npz`
-(the replay buffer, if any) and `state.json`. Nothing is unpickled to resume.
+(the replay buffer, if any) and `state.json`. Nothing is unpickled to resume. Of a training by
+several ranks, the worlds and observations of rank r > 0 are in `env-r.npz` and `loop-r.npz`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from proveout.envs.core.errors import RunError
 from proveout.policies.atomic import publish_folder
+from proveout.training.distributed import Ranks
 from proveout.training.run import dump_json, read_json
 
 KEPT = 2
@@ -40,9 +42,16 @@ _BUFFER_ARRAYS = (
 
 
 def save_checkpoint(
-    parent: Path, model: Any, venv: Any, training_seconds: float, stop_requested: bool = False
+    parent: Path,
+    model: Any,
+    venv: Any,
+    training_seconds: float,
+    stop_requested: bool = False,
+    ranks: Ranks | None = None,
 ) -> Path:
     """Write a checkpoint between two roll-outs; keep the newest `KEPT`.
+
+    All ranks call this together; the first one writes.
 
     Args:
         parent: Folder of the run's checkpoints.
@@ -50,24 +59,21 @@ def save_checkpoint(
         venv: Its `SB3VecEnv`.
         training_seconds: Wall-clock time of training so far [s].
         stop_requested: Kept for the record: the training stopped here because it was told to.
+        ranks: Those that train together; None: this process alone.
     """
+    final = parent / f"{model.num_timesteps:012d}"
+    states = (ranks or Ranks()).collect(_rank_state(model, venv))
+    if states is None or final.is_dir():
+        return final
     parent.mkdir(parents=True, exist_ok=True)
     for leftover in parent.glob(".*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    final = parent / f"{model.num_timesteps:012d}"
-    if final.is_dir():
-        return final
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     model.save(temporary / _POLICY)
-    if hasattr(venv.env, "state_dict"):
-        state_of_worlds: dict[str, Any] = venv.state_dict()
-        np.savez(temporary / _ENV, **state_of_worlds)
-    generators, loop = _random_state(model)
-    arrays: dict[str, Any] = dict(loop)
-    arrays.update(_named("last_obs", model._last_obs))
-    if model._last_episode_starts is not None:
-        arrays["last_episode_starts"] = model._last_episode_starts
-    np.savez(temporary / _LOOP, **arrays)
+    for rank, (worlds, loop, _) in enumerate(states):
+        if worlds is not None:
+            np.savez(temporary / _of_rank(_ENV, rank), **worlds)
+        np.savez(temporary / _of_rank(_LOOP, rank), **loop)
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
         parts: dict[str, Any] = _buffer_state(buffer)
@@ -79,7 +85,8 @@ def save_checkpoint(
         "learning_rate": float(model.lr_schedule(model._current_progress_remaining)),
         "training_seconds": training_seconds,
         "stop_requested": stop_requested,
-        "generators": generators,
+        "ranks": len(states),
+        "generators": [plain for _, _, plain in states],
         # Logged by the last update and not written yet; the adaptive learning rate reads it.
         "logged": {k: v for k, v in model.logger.name_to_value.items() if _is_number(v)},
         "buffer": None if buffer is None else {"pos": buffer.pos, "full": buffer.full},
@@ -128,20 +135,32 @@ def read_checkpoint_state(folder: Path) -> dict[str, Any]:
     return read_json(folder / _STATE)
 
 
-def load_checkpoint(folder: Path, model: Any, venv: Any) -> dict[str, Any]:
+def load_checkpoint(
+    folder: Path, model: Any, venv: Any, ranks: Ranks | None = None
+) -> dict[str, Any]:
     """Put a checkpoint into a freshly built algorithm and environment; return its state.json.
+
+    With another number of ranks than it was saved by, the worlds are left as they are.
 
     Raises:
         RunError: the checkpoint does not fit the algorithm or the environment.
     """
+    ranks = ranks or Ranks()
     state = read_json(folder / _STATE)
     load_parameters(folder / _POLICY, model)
     try:
-        if hasattr(venv.env, "state_dict"):
-            venv.load_state_dict(read_arrays(folder / _ENV))
-        loop = read_arrays(folder / _LOOP)
-        model._last_obs = _unnamed("last_obs", loop)
-        model._last_episode_starts = loop.get("last_episode_starts")
+        same = int(state["ranks"]) == ranks.size
+        if same and hasattr(venv.env, "state_dict"):
+            venv.load_state_dict(read_arrays(folder / _of_rank(_ENV, ranks.rank)))
+        if same:
+            loop = read_arrays(folder / _of_rank(_LOOP, ranks.rank))
+            model._last_obs = _unnamed("last_obs", loop)
+            model._last_episode_starts = loop.get("last_episode_starts")
+        else:
+            ranks.say(
+                f"{state['ranks']} rank(s) saved this checkpoint and {ranks.size} go(es) on with "
+                "it: the worlds start anew, parameters and optimiser go on."
+            )
         model.num_timesteps = int(state["num_timesteps"])
         model._n_updates = int(state["n_updates"])
         model._episode_num = int(state["episode_num"])
@@ -150,8 +169,9 @@ def load_checkpoint(folder: Path, model: Any, venv: Any) -> dict[str, Any]:
             model._setup_lr_schedule()
         if state["buffer"] is not None:
             _load_buffer(folder / _BUFFER, model.replay_buffer, state["buffer"])
-        _set_random_state(model, state["generators"], loop)  # last: building draws numbers too
-    except (KeyError, TypeError, ValueError) as error:
+        if same:  # last: building draws numbers too
+            _set_random_state(model, state["generators"][ranks.rank], loop)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise RunError(
             f"checkpoint {folder} does not fit this environment or algorithm: {error}"
         ) from error
@@ -252,6 +272,22 @@ def _buffer_arrays(buffer: Any) -> list[str]:
     if "observations" not in names:
         raise RunError(f"a {type(buffer).__name__} cannot be kept in a checkpoint.")
     return names
+
+
+def _rank_state(
+    model: Any, venv: Any
+) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Any]]:
+    """Return what each rank has for itself: its worlds, its loop, and its generators as data."""
+    worlds = venv.state_dict() if hasattr(venv.env, "state_dict") else None
+    generators, loop = _random_state(model)
+    loop.update(_named("last_obs", model._last_obs))
+    if model._last_episode_starts is not None:
+        loop["last_episode_starts"] = model._last_episode_starts
+    return worlds, loop, generators
+
+
+def _of_rank(name: str, rank: int) -> str:
+    return name if rank == 0 else name.replace(".", f"-{rank}.")
 
 
 def _named(name: str, observation: Any) -> dict[str, np.ndarray]:

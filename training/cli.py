@@ -168,12 +168,22 @@ def _failure(error: Exception) -> int:
 
     train = sys.modules.get("proveout.training.train")
     if train is not None and isinstance(error, train.TrainingInterrupted):
-        print(f"\n{error}", file=sys.stderr)
+        if _speaks(error):
+            print(f"\n{error}", file=sys.stderr)
         return 128 + int(error.signal_number)
     if isinstance(error, ProveoutError):
-        print(f"proveout: error: {error}", file=sys.stderr)
+        if _speaks(error):
+            print(f"proveout: error: {error}", file=sys.stderr)
         return 2
     raise error
+
+
+def _speaks(error: Exception) -> bool:
+    """Whether this process tells of an error: of the ranks of torchrun that all meet it, one."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("LOCAL_RANK", "0") == "0":
+        return True
+    distributed = sys.modules.get("proveout.training.distributed")
+    return distributed is not None and isinstance(error, distributed.RankError)
 
 
 def _overview() -> str:

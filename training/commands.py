@@ -80,7 +80,7 @@ class BenchmarkTrainingFlags:
     n_steps: int = _flag(16, "of all worlds in a roll-out", "steps")
     epochs: int = _flag(5, "passes over the samples of a roll-out")
     minibatches: int = _flag(4, "updates in a pass")
-    rounds: int = _flag(7, "measurements of each contestant, in turns")
+    rounds: int = _flag(5, "measurements of each contestant, in turns")
     workers: int | None = _flag(None, "on the CPU; None: all cores", "processes")
     device: str = _flag("auto", "auto, cpu or cuda:N, for worlds and networks")
     torch_threads: int = _flag(1, "of the networks on the CPU", "threads")

@@ -9,7 +9,6 @@ Written for the `VecEnv` of rsl_rl 5: observations are a `TensorDict` of groups.
 
 from __future__ import annotations
 
-import importlib
 import math
 import sys
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
-from proveout.assets.errors import ProveoutError
+from proveout.training.optional import optional_module
 from proveout.training.sb3.errors import BridgeError
 
 if TYPE_CHECKING:
@@ -56,10 +55,6 @@ _ARGUMENTS: dict[str, tuple[str, Any]] = {
 }
 _TAKEN = {*_ARGUMENTS, "n_steps", "batch_size", "policy"}
 _POLICY_TAKEN = {"net_arch", "activation_fn", "log_std_init", "ortho_init", "action_head_scale"}
-
-
-class MissingPackageError(ProveoutError, ImportError):
-    """rsl_rl is not installed."""
 
 
 class RslRlVecEnv:
@@ -123,8 +118,8 @@ class RslRlVecEnv:
         self.num_envs = env.num_envs
         self.num_actions = int(shape[0])
         self.device = torch.device(str(getattr(core, "device", "cpu")))
-        config = getattr(core, "config", None)
-        self.cfg = config.to_dict() if hasattr(config, "to_dict") else {}
+        config: Any = getattr(core, "config", None)
+        self.cfg: dict[str, Any] = {} if config is None else config.to_dict()
         self.max_episode_length = int(getattr(config, "max_episode_steps", 0)) or sys.maxsize
         self.num_episodes = 0
         self.num_invalid = 0
@@ -132,7 +127,8 @@ class RslRlVecEnv:
         self._log = _EpisodeLog(statistics_interval)
         wrapped = isinstance(env, VectorWrapper)
         has_face = not wrapped and hasattr(env, "tensors") and hasattr(env, "advance")
-        self._tensors: dict[str, Any] | None = self.env.tensors() if has_face else None
+        face: Any = core if has_face else None
+        self._tensors: dict[str, Any] | None = None if face is None else face.tensors()
         self._observation: Any = None
         self._length = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.reset(seed)
@@ -393,11 +389,4 @@ def _own_distribution_checks() -> Iterator[None]:
 
 
 def _imported(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in ("rsl_rl", "tensordict"):
-            raise
-        raise MissingPackageError(
-            "rsl_rl is not installed; run: pip install 'proveout[rsl-rl]' (the package rsl-rl-lib)."
-        ) from error
+    return optional_module(module, "rsl-rl", "rsl-rl-lib")

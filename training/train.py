@@ -1,8 +1,15 @@
-"""Train a policy on a task: one call, one run directory, resumable at any moment."""
+"""Train a policy on a task: one call, one run directory, resumable at any moment.
+
+Under torchrun, `torchrun --nproc-per-node K -m proveout.training.train ENV ...` with the flags of
+`proveout train` is one training by K ranks, see `proveout.training.distributed`.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +17,7 @@ from typing import Any
 
 from proveout.envs.core.errors import ConfigError, RunError
 from proveout.training import checkpoint as checkpoints
+from proveout.training.distributed import Ranks, joined
 from proveout.training.evaluate import DEFAULT_EPISODES, evaluate, sentence
 from proveout.training.presets import Preset, build_algorithm, make_preset, run_preset
 from proveout.training.progress import Progress, say
@@ -29,11 +37,15 @@ class TrainConfig:
     """How to train."""
 
     algo: str = _option("ppo", "", "ppo, a2c, sac, td3, tqc, tensor_ppo, tensor_sac or tensor_td3")
-    total_timesteps: int | None = _option(None, "samples", "over all worlds; None: the preset's")
-    num_envs: int | None = _option(None, "worlds", "None: the preset's")
+    total_timesteps: int | None = _option(
+        None, "samples", "over all worlds and ranks; None: the preset's"
+    )
+    num_envs: int | None = _option(None, "worlds", "of each rank; None: the preset's")
     seed: int = _option(0, "", "of the worlds, the networks and the exploration")
     device: str = _option("auto", "", "auto, cpu or cuda:N, for worlds and networks")
-    workers: int | None = _option(None, "processes", "of the worlds on the CPU; None: all cores")
+    workers: int | None = _option(
+        None, "processes", "of each rank's worlds on the CPU; None: the rank's share of the cores"
+    )
     # Measured on two busy cores, 128-128 network: minibatch of 2048 in 11 ms with one thread, 65 ms
     # with two, as torch's threads wait for each other while the workers hold the cores.
     torch_threads: int = _option(1, "threads", "of the networks on the CPU")
@@ -80,11 +92,9 @@ class TrainingInterrupted(Exception):
         signal_number: SIGINT or SIGTERM.
     """
 
-    def __init__(self, run: Run, signal_number: int) -> None:
-        """Keep both."""
-        super().__init__(
-            f"Stopped; everything is saved. Go on with: proveout train --resume {run.folder}"
-        )
+    def __init__(self, run: Run, signal_number: int, command: str) -> None:
+        """Keep them; `command` is how the run goes on."""
+        super().__init__(f"Stopped; everything is saved. Go on with: {command}")
         self.run = run
         self.signal_number = signal_number
 
@@ -121,15 +131,19 @@ def train(
         if getattr(settings, key) is not None:
             overrides[key] = getattr(settings, key)
     preset = make_preset(settings.algo, task.presets, overrides)
-    manifest = {
-        "algo": settings.algo,
-        "config": config.to_dict(),
-        "preset": preset.to_plain(),
-        "train": asdict(settings),
-        **provenance(list(argv)),
-    }
-    run = Run.create(settings.runs, env_id, settings.seed, manifest)
-    return _learn(run, config, preset, settings, None)
+    with joined(settings.algo, settings.device) as ranks:
+        made: Run | None = None
+        if ranks.first:
+            manifest = {
+                "algo": settings.algo,
+                "config": config.to_dict(),
+                "preset": preset.to_plain(),
+                "train": asdict(settings),
+                "ranks": ranks.size,
+                **provenance(list(argv)),
+            }
+            made = Run.create(settings.runs, env_id, settings.seed, manifest)
+        return _learn(ranks.share(made), config, preset, settings, None, ranks)
 
 
 def resume(
@@ -157,13 +171,19 @@ def resume(
             f"{run.folder} is complete with {reached} samples; "
             "give --total-timesteps with a larger number to train on."
         )
-    last = checkpoints.latest_checkpoint(run.checkpoints)
-    if last is None:
-        say(f"{run.folder} has no checkpoint yet; it starts from the beginning.")
-    history = [*run.manifest.get("resumed", []), {"from": last and last.name, "argv": list(argv)}]
-    run.update(preset=preset.to_plain(), resumed=history, state="started")
     config = task_config(run.env_id, run.manifest["config"])
-    return _learn(run, config, preset, settings, last)
+    with joined(preset.algo, settings.device) as ranks:
+        last: Path | None = None
+        if ranks.first:
+            last = checkpoints.latest_checkpoint(run.checkpoints)
+        last = ranks.broadcast(last)
+        if last is None:
+            ranks.say(f"{run.folder} has no checkpoint yet; it starts from the beginning.")
+        step = {"from": last and last.name, "argv": list(argv), "ranks": ranks.size}
+        history = [*run.manifest.get("resumed", []), step]
+        run = ranks.share(run if ranks.first else None)
+        run.update(preset=preset.to_plain(), resumed=history, state="started")
+        return _learn(run, config, preset, settings, last, ranks)
 
 
 def _settings(run: Run) -> TrainConfig:
@@ -184,30 +204,44 @@ def _settings(run: Run) -> TrainConfig:
         ) from error
 
 
-def _learn(run: Run, config: Any, preset: Preset, settings: TrainConfig, start: Path | None) -> Run:
-    """Train, save, evaluate and film."""
+def _learn(
+    run: Run,
+    config: Any,
+    preset: Preset,
+    settings: TrainConfig,
+    start: Path | None,
+    ranks: Ranks,
+) -> Run:
+    """Train and save together; evaluate and film on the first rank."""
     from proveout.training.sb3.loop import StopRequested, StopSignals
 
+    device = ranks.device(settings.device)
     spec = WorldsSpec(
         run.env_id,
         config,
         num_envs=preset.num_envs,
-        device=settings.device,
-        workers=settings.workers,
+        device=device,
+        workers=ranks.workers(settings.workers, preset.num_envs, device),
         # All worlds timing out together would cost one batch-1 value forward each, in one step.
         phase_spread=1.0,
     )
     import torch
 
-    say(f"Run directory: {run.folder}")
+    ranks.say(f"Run directory: {run.folder}")
     torch.set_num_threads(settings.torch_threads)
-    with StopSignals() as signals:
+    with StopSignals(shown=ranks.first) as signals:
         try:
-            policy, device = _train_policy(run, preset, settings, spec, start, signals)
+            policy, device = _train_policy(run, preset, settings, spec, start, signals, ranks)
         except StopRequested as stop:
             run.update(state="interrupted")
-            raise TrainingInterrupted(run, stop.signal_number) from None
-    return _finish(run, policy, replace(spec, phase_spread=0.0), settings, device)
+            ranks.leave()  # a rank that ended now would end the one that still writes
+            command = ranks.resume_command(run.folder)
+            raise TrainingInterrupted(run, stop.signal_number, command) from None
+        ranks.leave()
+    if not ranks.first:
+        return run
+    spec = replace(spec, phase_spread=0.0, workers=settings.workers)
+    return _finish(run, policy, spec, settings, device)
 
 
 def _train_policy(
@@ -217,49 +251,60 @@ def _train_policy(
     spec: WorldsSpec,
     start: Path | None,
     signals: Any,
+    ranks: Ranks,
 ) -> tuple[Any, str]:
     """Return the trained algorithm and its torch device; policy.zip is written."""
     from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+    from stable_baselines3.common.logger import Logger
 
     from proveout.policies.atomic import atomic_path
     from proveout.training.logs import run_logger
     from proveout.training.sb3.adaptive_kl import AdaptiveKL
     from proveout.training.sb3.loop import StopRequested, TrainingLoop
     from proveout.training.sb3.normalizer_callback import NormalizerCallback
+    from proveout.training.sb3.synchronous import Synchronous, begin_together
     from proveout.training.sb3.vec_env import SB3VecEnv
 
-    say(f"Making {spec.num_envs} worlds of {run.env_id} ...")
+    each = f" on each of {ranks.size} ranks" if ranks.size > 1 else ""
+    ranks.say(f"Making {spec.num_envs} worlds of {run.env_id}{each} ...")
     venv = SB3VecEnv(make_worlds(spec))
     try:
         device = str(getattr(venv.env, "device", "cpu"))
         workers = getattr(venv.env, "workers", 1)
-        say(f"On {device} with {workers} worker(s); {preset.total_timesteps} samples to train.")
+        ranks.say(
+            f"On {device} with {workers} worker(s); {preset.total_timesteps} samples to train."
+        )
         _warm_up(venv, settings.seed)
-        model = build_algorithm(preset, venv, seed=settings.seed, device=device)
+        model = build_algorithm(preset, venv, seed=ranks.seed(settings.seed), device=device)
+        if ranks.size > 1:
+            begin_together(ranks, model, venv, settings.seed)
         done, seconds = 0, 0.0
         logged: dict[str, float] = {}
         if start is not None:
-            state = checkpoints.load_checkpoint(start, model, venv)
+            state = checkpoints.load_checkpoint(start, model, venv, ranks)
             done, seconds = model.num_timesteps, float(state["training_seconds"])
             logged = state["logged"]
-            say(f"Resumed from {start} at {done} samples.")
+            ranks.say(f"Resumed from {start} at {done} samples.")
         run.update(device=device, workers=workers)
-        model.set_logger(run_logger(run.folder, done))
+        model.set_logger(run_logger(run.folder, done) if ranks.first else Logger(None, []))
         for name, value in logged.items():
             model.logger.record(name, value)
         total = preset.total_timesteps
-        with Progress("train", total, unit="samples", start=done) as progress:
+        with Progress("train", total, unit="samples", start=done, shown=ranks.first) as progress:
             loop = TrainingLoop(
                 venv,
                 progress,
                 signals,
-                functools.partial(_save, run, model, venv),
+                functools.partial(_save, run, model, venv, ranks),
                 checkpoint_interval=settings.checkpoint_interval,
                 seconds_before=seconds,
+                ranks=ranks,
             )
             callbacks: list[BaseCallback] = [loop]
-            if preset.normalize_observations:
-                callbacks.insert(0, NormalizerCallback())  # before checkpoints are saved
+            if preset.normalize_observations:  # before checkpoints are saved
+                callbacks.insert(0, NormalizerCallback(ranks.sum_))
+            if ranks.size > 1:
+                callbacks.insert(0, Synchronous(ranks))
             if preset.adaptive_kl is not None:
                 callbacks.append(AdaptiveKL(*preset.adaptive_kl))
             if done < total:
@@ -272,26 +317,34 @@ def _train_policy(
                 )
                 seconds = loop.seconds
         model.logger.close()
-        checkpoints.save_checkpoint(run.checkpoints, model, venv, seconds)
-        with atomic_path(run.folder / POLICY) as temporary:
-            model.save(temporary)
+        _save(run, model, venv, ranks, seconds, False)
+        if ranks.first:
+            with atomic_path(run.folder / POLICY) as temporary:
+                model.save(temporary)
+        invalid = int(ranks.total(venv.num_invalid))
         run.update(
             state="trained",
             num_timesteps=model.num_timesteps,
             training_seconds=seconds,
-            invalid_worlds=venv.num_invalid,
+            invalid_worlds=invalid,
         )
-        if venv.num_invalid:
-            say(f"{venv.num_invalid} invalid episodes; nothing was learnt from their last step.")
-        if signals.received is not None:  # in the last iteration, or while saving
-            raise StopRequested(signals.received)
+        if invalid:
+            ranks.say(f"{invalid} invalid episodes; nothing was learnt from their last step.")
+        (number,) = ranks.highest(signals.received or 0)
+        if number:  # in the last iteration, or while saving
+            raise StopRequested(int(number))
         return model, device
     finally:
         venv.close()
 
 
-def _save(run: Run, model: Any, venv: Any, seconds: float, stop_requested: bool) -> None:
-    checkpoints.save_checkpoint(run.checkpoints, model, venv, seconds, stop_requested)
+def _save(
+    run: Run, model: Any, venv: Any, ranks: Ranks, seconds: float, stop_requested: bool
+) -> None:
+    from proveout.training.sb3.synchronous import check_identical
+
+    check_identical(ranks, model)
+    checkpoints.save_checkpoint(run.checkpoints, model, venv, seconds, stop_requested, ranks)
 
 
 def _warm_up(venv: Any, seed: int) -> None:
@@ -347,3 +400,13 @@ def _film(run: Run, policy: Any, spec: WorldsSpec, seed: int) -> None:
         say(f"No video: {error}")
         return
     say(f"Video:  {path}")
+
+
+if __name__ == "__main__":
+    from proveout.training.cli import main
+
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        # Help and warnings are the same on all ranks.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        warnings.simplefilter("ignore")
+    sys.exit(main(["train", *sys.argv[1:]]))

@@ -111,9 +111,7 @@ class SharedExchange:
         arrays = {}
         for spec in self._specs:
             part = views[spec.name][first : first + count]
-            array = wp.array(
-                ptr=part.ctypes.data, dtype=spec.dtype, shape=part.shape, device="cpu"
-            )
+            array = wp.array(ptr=part.ctypes.data, dtype=spec.dtype, shape=part.shape, device="cpu")
             array._owner = part  # keeps the memory mapped as long as the array lives
             arrays[spec.name] = array
         return arrays

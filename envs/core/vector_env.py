@@ -191,6 +191,9 @@ class WarpVectorEnv(VectorEnv):
         episode = worlds.read("episode").copy()
         world_id = worlds.read("world_id").copy()
         first_step = np.zeros(self.num_envs, dtype=np.int32)
+        asked = options.get("world_ids")
+        if asked is not None:
+            asked = self._row(asked, "world_ids", np.int32)
         if seed is None:
             episode[mask] += 1
         else:
@@ -207,17 +210,18 @@ class WarpVectorEnv(VectorEnv):
             worlds.write("seed", current)
             world_id[mask] = np.arange(self.num_envs)[mask]
             episode[mask] = 0
+        if asked is not None:
+            world_id[mask] = asked[mask]
+        if seed is not None:
             if self._phase_spread > 0.0:
                 share = np.array(
                     [
-                        host_uniform(int(current[w]), w, 0, STREAM_PHASE, 0)
+                        host_uniform(int(current[w]), int(world_id[w]), 0, STREAM_PHASE, 0)
                         for w in range(self.num_envs)
                     ]
                 ).reshape(self.num_envs)
                 steps = self._phase_spread * self.task.max_episode_steps
                 first_step[:] = np.minimum(np.floor(share * steps), self.task.max_episode_steps - 1)
-        if options.get("world_ids") is not None:
-            world_id[mask] = self._row(options["world_ids"], "world_ids", np.int32)[mask]
         if options.get("episodes") is not None:
             episode[mask] = self._row(options["episodes"], "episodes", np.int32)[mask]
         worlds.write("episode", episode)

@@ -136,9 +136,7 @@ class WorkerWorlds:
             with startup_notice(task.id or type(task).__name__, cold=not _exists(stamp)):
                 # They import while this process compiles; then they find its kernels.
                 self._links = [_Link(k, self._shared.fd) for k in range(1, workers)]
-                self._own = Simulation(
-                    task, self._shared.slice(0, self._slices[0][1]), self.device
-                )
+                self._own = Simulation(task, self._shared.slice(0, self._slices[0][1]), self.device)
                 self._build(task, num_worlds)
         except BaseException:
             self.close()
@@ -153,9 +151,7 @@ class WorkerWorlds:
             first, end = self._slices[link.number]
             share = {"num_worlds": num_worlds, "first": first, "count": end - first}
             link.call("build", {**reference, **share}, STARTUP_TIMEOUT)
-        for link, reply in zip(
-            self._links, _collect(self._links, STARTUP_TIMEOUT), strict=True
-        ):
+        for link, reply in zip(self._links, _collect(self._links, STARTUP_TIMEOUT), strict=True):
             link.compile_seconds = float(reply)
 
     def read(self, name: str) -> np.ndarray:

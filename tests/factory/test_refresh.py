@@ -12,7 +12,9 @@ MIXED = """
 <mujoco>
   <worldbody>
     <geom name="floor" type="plane" size="1 1 1" pos="0.1 0 -1"/>
-    <body name="marker" mocap="true" pos="1 0 0"><geom type="sphere" size="0.1" pos="0 0.1 0"/></body>
+    <body name="marker" mocap="true" pos="1 0 0">
+      <geom type="sphere" size="0.1" pos="0 0.1 0"/>
+    </body>
     <body name="free" pos="0 0 1">
       <freejoint/>
       <geom type="box" size="0.1 0.1 0.1" pos="0.2 0 0" quat="0.9 0.1 0.2 0.3"/>

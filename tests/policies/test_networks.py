@@ -174,7 +174,7 @@ def test_choice(entries: list[Any], network: str, kinds: list[str] | None) -> No
 
 
 def test_a_network_without_its_entry_is_one_sentence() -> None:
-    with pytest.raises(PolicyError, match=r"needs an entry that is a set .*\(speed\)"):
+    with pytest.raises(PolicyError, match=r"needs an entry that is a set, .*\(speed\)"):
         features_extractor_for({"entries": [SPEED]}, "set")
     with pytest.raises(PolicyError, match="describes 2 numbers"):
         LayoutExtractor(spaces.Box(-1, 1, (3,)), {"entries": [SPEED]})
@@ -214,11 +214,12 @@ def test_images_are_scaled_and_channels_found() -> None:
 
 def test_a_scan_sees_neighbours() -> None:
     """Convolution: the same pattern elsewhere gives the same features, elsewhere."""
-    encoder = LayoutEncoder({"entries": [LIDAR]}, ["scan"]).encoders[0]
-    x = torch.zeros(2, 37, 1)
-    x[0, 8:11], x[1, 16:19] = 1.0, 1.0
+    encoder = LayoutEncoder({"entries": [{**LIDAR, "shape": [120]}]}, ["scan"]).encoders[0]
+    x = torch.zeros(2, 120, 1)
+    x[0, 48:51], x[1, 56:59] = 1.0, 1.0  # the convolutions' steps together are 8 rays
     one, other = encoder.convolutions(x.transpose(1, 2))
-    assert torch.allclose(one[:, 0:4], other[:, 1:5], atol=1e-6)
+    assert torch.allclose(one[:, 3:10], other[:, 4:11], atol=1e-6)
+    assert not torch.allclose(one[:, 3:10], other[:, 3:10], atol=1e-3)
 
 
 def test_learns_what_a_set_says() -> None:
@@ -230,8 +231,8 @@ def test_learns_what_a_set_says() -> None:
         encoder, torch.nn.Linear(encoder.features, 32), torch.nn.ELU(), torch.nn.Linear(32, 1)
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(600):
-        x = draw(256, generator)
+    for _ in range(400):
+        x = draw(128, generator)
         loss = (model(torch.from_numpy(x)) - torch.from_numpy(answer(x))).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -239,20 +240,22 @@ def test_learns_what_a_set_says() -> None:
     x = draw(2000, generator)
     with torch.no_grad():
         error = (model(torch.from_numpy(x)).numpy() - answer(x)) ** 2
-    assert error.mean() < 0.25 * (answer(x) ** 2).mean()
+    assert error.mean() < 0.4 * (answer(x) ** 2).mean()
 
 
 def test_ppo_with_a_set_policy_improves_and_its_zip_opens(tmp_path: Any) -> None:
     overrides = {
         **{"num_envs": 64, "n_steps": 16, "batch_size": 256, "network": "set"},
         **{"normalize_observations": True, "learning_rate": 3e-3, "gamma": 0.0},
+        "policy_kwargs": {"net_arch": [32]},
     }
     preset = make_preset("ppo", {}, {**overrides, "adaptive_kl": None})
     model = build_algorithm(preset, SB3VecEnv(SetEnv(64)), seed=0, device="cpu")
-    model.learn(40 * 1024)
+    model.learn(25 * 1024)
     x = draw(2000, np.random.default_rng(5))
     error = (model.predict(x, deterministic=True)[0] - answer(x)) ** 2
-    assert error.mean() < 0.5 * (answer(x) ** 2).mean()
+    # Three seeds: 0.03 to 0.16; a perceptron with the same samples: 0.65.
+    assert error.mean() < 0.35 * (answer(x) ** 2).mean()
     # A stock algorithm opens the zip; and plain data alone rebuilds the policy.
     model.save(tmp_path / "m.zip")
     loaded = PPO.load(tmp_path / "m.zip", device="cpu")

@@ -146,6 +146,7 @@ class PointVectorEnv(VectorEnv):
         self.max_steps = self.config.max_episode_steps
         self._phase_spread = phase_spread
         self._seed = 0
+        self._world_id = np.arange(num_envs)
         self._episode = np.zeros(num_envs, np.int64)
         self._step = np.zeros(num_envs, np.int64)
         self._counts = np.ones(num_envs, bool)
@@ -155,7 +156,8 @@ class PointVectorEnv(VectorEnv):
 
     def _begin(self, worlds: np.ndarray) -> None:
         for world in worlds:
-            draw = np.random.default_rng([self._seed, world, self._episode[world]])
+            numbers = [self._seed, self._world_id[world], self._episode[world]]
+            draw = np.random.default_rng(numbers)
             self._position[world] = draw.uniform(-1.0, 1.0, 2)
             self._goal[world] = draw.uniform(-1.0, 1.0, 2)
         self._step[worlds] = 0
@@ -177,8 +179,11 @@ class PointVectorEnv(VectorEnv):
         if seed is not None:
             self._seed = int(seed)
             self._episode[:] = 0
+            self._world_id[:] = np.arange(self.num_envs)
         else:
             self._episode += 1
+        if options and "world_ids" in options:
+            self._world_id[:] = options["world_ids"]
         self._begin(np.arange(self.num_envs))
         if self._phase_spread:
             spread = self._phase_spread * self.max_steps
@@ -274,7 +279,7 @@ class PointVectorEnv(VectorEnv):
         return sum(v.nbytes for v in self.state_dict().values()) // self.num_envs
 
 
-_STATE = ("episode", "step", "counts", "position", "goal", "sums")
+_STATE = ("world_id", "episode", "step", "counts", "position", "goal", "sums")
 
 
 def make_point(**kwargs: Any) -> PointVectorEnv:

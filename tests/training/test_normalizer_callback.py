@@ -154,11 +154,28 @@ def test_off_policy_networks_share_the_statistics(algo: str) -> None:
     np.testing.assert_allclose(found[0].running_mean, held.mean(0), atol=0.35)
 
 
+def test_off_policy_on_the_device_counts_every_step() -> None:
+    small = {
+        **{"num_envs": NUM, "buffer_size": 20 * NUM, "batch_size": 32, "learning_starts": 40},
+        **{"gradient_steps": 1, "normalize_observations": True, "network": "set"},
+        "policy_kwargs": {"net_arch": [8]},
+    }
+    env = make_vector("proveout/Highway-v0", NUM, device="cpu", workers=1)
+    model = build_algorithm(
+        make_preset("tensor_sac", {}, small), SB3VecEnv(env), seed=0, device="cpu"
+    )
+    model.learn(NUM * 33, callback=NormalizerCallback())
+    model.env.close()
+    for normalizer in normalizers(model.policy):
+        assert float(normalizer.running_count[0]) == NUM * 33
+        assert torch.isfinite(normalizer.running_var).all()
+
+
 def quick(runs: Path, **changes: Any) -> TrainConfig:
     settings: dict[str, Any] = {"total_timesteps": 2560, "evaluation_episodes": 0, "video": False}
-    return TrainConfig(
-        runs=runs, hyperparameters=("normalize_observations=True",), **{**settings, **changes}
-    )
+    # An adaptive learning rate is annealed to the end of the run, which is another for a half.
+    hyperparameters = ("normalize_observations=True", "adaptive_kl=None")
+    return TrainConfig(runs=runs, hyperparameters=hyperparameters, **{**settings, **changes})
 
 
 def test_a_run_resumes_with_its_statistics(tmp_path: Path) -> None:
@@ -180,15 +197,14 @@ def test_a_run_resumes_with_its_statistics(tmp_path: Path) -> None:
 def test_ranks_are_summed() -> None:
     overrides = {"num_envs": 4, "normalize_observations": True}
     preset = make_preset("ppo", PointTask.presets, overrides)
-    models = [
-        build_algorithm(preset, SB3VecEnv(PointVectorEnv(4)), seed=0, device="cpu")
-        for _ in range(2)
-    ]
     # Two ranks with the same worlds: each sees the double.
     doubled = NormalizerCallback(reduce=lambda state: state.mul_(2.0))
-    for model, callback in zip(models, (NormalizerCallback(), doubled), strict=True):
+    found = []
+    for callback in (NormalizerCallback(), doubled):
+        model = build_algorithm(preset, SB3VecEnv(PointVectorEnv(4)), seed=0, device="cpu")
         model.learn(64, callback=callback)
-    one, two = (statistics(model) for model in models)
+        found.append(statistics(model))
+    one, two = found
     assert torch.equal(2.0 * one["running_count"], two["running_count"])
     assert torch.allclose(one["running_var"], two["running_var"], rtol=1e-6)
 

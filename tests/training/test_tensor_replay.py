@@ -32,13 +32,13 @@ def some(space: spaces.Space, rng: np.random.Generator):
     return rng.normal(size=(NUM, *space.shape)).astype(np.float32)
 
 
-def fill(buffers, steps: int, seed: int = 0) -> list[dict]:
+def fill(buffers, steps: int, seed: int = 0, ends: float = 0.35) -> list[dict]:
     """Add the same random steps, with terminations and timeouts, to all buffers; return them."""
     rng = np.random.default_rng(seed)
     kept = []
     for _ in range(steps):
         space = buffers[0].observation_space
-        done = rng.random(NUM) < 0.35
+        done = rng.random(NUM) < ends
         timeout = done & (rng.random(NUM) < 0.5)
         step = {
             "obs": some(space, rng),
@@ -108,9 +108,9 @@ def test_n_step_samples_are_those_of_the_stock_buffer(steps, n_steps):
 
 def test_n_step_returns_are_those_of_a_loop():
     """Oracle: walk from each transition to the end of its episode, of n steps or of the data."""
-    n, gamma, size, steps = 4, 0.8, 12, 31
+    n, gamma, size, steps = 4, 0.8, 20, 51
     buffer = TensorReplayBuffer(size * NUM, BOX, ACTION, "cpu", NUM, n_steps=n, gamma=gamma)
-    history = fill([buffer], steps)
+    history = fill([buffer], steps, ends=0.2)
     oldest = steps - size
     seen = {"terminated": 0, "timeout": 0, "newest": 0, "n": 0}
     for first in range(oldest, steps):

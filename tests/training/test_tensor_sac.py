@@ -35,11 +35,15 @@ from proveout.training.sb3.vec_env import SB3VecEnv
 from proveout.training.train import ResumeConfig, TrainConfig, resume, train
 
 NUM = 8
-KWARGS = {
-    "learning_starts": 5 * NUM, "batch_size": 32, "buffer_size": 40 * NUM, "seed": 5,
-    "device": "cpu", "policy_kwargs": {"net_arch": [16, 16]},
-}  # fmt: skip
 PAIRS = {"sac": (SAC, TensorSAC), "td3": (TD3, TensorTD3)}
+
+
+def kwargs(**changes) -> dict:
+    """Arguments of an algorithm; made anew, as SB3 writes into `policy_kwargs`."""
+    return {
+        "learning_starts": 5 * NUM, "batch_size": 32, "buffer_size": 40 * NUM, "seed": 5,
+        "device": "cpu", "policy_kwargs": {"net_arch": [16, 16]}, **changes,
+    }  # fmt: skip
 
 
 def points(**kwargs) -> SB3VecEnv:
@@ -85,9 +89,9 @@ def assert_same_run(stock, tensor) -> None:
 def test_equals_the_stock_algorithm_on_worlds(worlds, algo):
     models = []
     for algorithm in PAIRS[algo]:
-        model = algorithm("MlpPolicy", worlds, gradient_steps=3, **KWARGS)
-        models.append(model.learn(90 * NUM))
-    assert models[0]._n_updates >= 250
+        model = algorithm("MlpPolicy", worlds, gradient_steps=3, **kwargs())
+        models.append(model.learn(75 * NUM))
+    assert models[0]._n_updates >= 200
     assert models[0].replay_buffer.timeouts.any()  # the case that is easy to get wrong
     assert_same_run(*models)
 
@@ -95,10 +99,10 @@ def test_equals_the_stock_algorithm_on_worlds(worlds, algo):
 VARIANTS = {
     "sac": {},
     "sac_sde": {"use_sde": True, "sde_sample_freq": 2, "train_freq": 4, "gradient_steps": 2},
-    "sac_sde_warm": {"use_sde": True, "use_sde_at_warmup": True},
+    "sac_sde_warm": {"use_sde": True, "use_sde_at_warmup": True, "train_freq": 2},
     "sac_noise": {"ent_coef": 0.02, "action_noise": noise()},
     "sac_n_steps": {"n_steps": 3},
-    "sac_many": {"train_freq": 3, "gradient_steps": -1, "target_update_interval": 2},
+    "sac_many": {"train_freq": 12, "gradient_steps": -1, "target_update_interval": 2},
     "td3": {"action_noise": noise()},
     "td3_n_steps": {"n_steps": 4, "gradient_steps": 2},
 }
@@ -108,7 +112,7 @@ VARIANTS = {
 def test_equals_the_stock_algorithm_with(variant):
     models = []
     for algorithm in PAIRS[variant.partition("_")[0]]:
-        model = algorithm("MlpPolicy", points(), **{**KWARGS, **VARIANTS[variant]})
+        model = algorithm("MlpPolicy", points(), **kwargs(**VARIANTS[variant]))
         models.append(model.learn(60 * NUM))
     assert models[0]._n_updates > 20
     assert_same_run(*models)
@@ -117,10 +121,10 @@ def test_equals_the_stock_algorithm_with(variant):
 def test_equals_the_stock_algorithm_with_dict_observations():
     models = []
     for algorithm in PAIRS["sac"]:
-        model = algorithm("MultiInputPolicy", points(named=True), **KWARGS)
+        model = algorithm("MultiInputPolicy", points(named=True), **kwargs())
         models.append(model.learn(60 * NUM))
     assert_same_run(*models)
-    model = TensorSAC("MultiInputPolicy", points(named=True), n_steps=3, **KWARGS)
+    model = TensorSAC("MultiInputPolicy", points(named=True), n_steps=3, **kwargs())
     model.learn(10 * NUM)  # which the stock algorithm cannot
     assert torch.isfinite(parameters(model)).all()
 
@@ -138,7 +142,7 @@ def test_random_actions_are_those_of_the_space():
 def test_zips_open_both_ways_and_predict_the_same(tmp_path, algo, n_steps):
     observation = points().reset()
     for algorithm, other in (PAIRS[algo], PAIRS[algo][::-1]):
-        model = algorithm("MlpPolicy", points(), n_steps=n_steps, **KWARGS)
+        model = algorithm("MlpPolicy", points(), n_steps=n_steps, **kwargs())
         model.learn(20 * NUM)
         path = tmp_path / "model.zip"
         model.save(path)
@@ -181,7 +185,7 @@ def test_a_step_reads_nothing_on_the_host(extra):
     envs = make_vector("proveout/Reach-v0", NUM, device="cpu", workers=1, max_episode_steps=6)
     venv = SB3VecEnv(envs)
     watch = _Watch(STATISTICS_INTERVAL)
-    model = TensorSAC("MlpPolicy", venv, train_freq=STATISTICS_INTERVAL, **{**KWARGS, **extra})
+    model = TensorSAC("MlpPolicy", venv, train_freq=STATISTICS_INTERVAL, **kwargs(**extra))
     model.learn(4 * STATISTICS_INTERVAL * NUM, callback=watch)
     venv.close()
     assert watch.rollouts == 4
@@ -215,7 +219,7 @@ def test_callbacks_read_the_same_locals_as_with_stock_sac(tmp_path):
         reader = _Reader()
         # Saving fetches the statistics in the middle of a step; its infos must stay readable.
         saver = CheckpointCallback(save_freq=7, save_path=str(tmp_path / algorithm.__name__))
-        model = algorithm("MlpPolicy", points(), **KWARGS)
+        model = algorithm("MlpPolicy", points(), **kwargs())
         model.learn(40 * NUM, callback=[saver, reader])
         told.append(reader.told)
     assert told[0] == told[1]
@@ -226,7 +230,7 @@ def test_eval_callback_works(tmp_path):
     callback = EvalCallback(
         points(), n_eval_episodes=4, eval_freq=10, best_model_save_path=str(tmp_path), verbose=0
     )
-    TensorSAC("MlpPolicy", points(), **KWARGS).learn(30 * NUM, callback=callback)
+    TensorSAC("MlpPolicy", points(), **kwargs()).learn(30 * NUM, callback=callback)
     assert (tmp_path / "best_model.zip").is_file()
     assert np.isfinite(callback.best_mean_reward)
 
@@ -236,7 +240,7 @@ def test_a_stopping_callback_stops():
         def _on_step(self) -> bool:
             return self.n_calls < 25
 
-    model = TensorSAC("MlpPolicy", points(), **KWARGS)
+    model = TensorSAC("MlpPolicy", points(), **kwargs())
     model.learn(10_000, callback=Stop())
     assert model.num_timesteps == 25 * NUM
     assert model._episode_num > 0
@@ -248,7 +252,7 @@ def test_logs_what_the_stock_algorithm_logs(tmp_path):
     written = []
     for algorithm in PAIRS["sac"]:
         folder = tmp_path / algorithm.__name__
-        model = algorithm("MlpPolicy", points(), **KWARGS)
+        model = algorithm("MlpPolicy", points(), **kwargs())
         model.set_logger(configure(str(folder), ["csv"]))
         model.learn(64 * NUM, log_interval=16)
         model.logger.close()
@@ -259,7 +263,7 @@ def test_logs_what_the_stock_algorithm_logs(tmp_path):
 
 def test_last_observation_is_fetched_when_asked_for():
     venv = points()
-    model = TensorSAC("MlpPolicy", venv, **KWARGS)
+    model = TensorSAC("MlpPolicy", venv, **kwargs())
     seen = []
 
     class Ask(BaseCallback):
@@ -275,14 +279,14 @@ def test_replay_buffer_is_saved_without_pickle(tmp_path):
     saver = CheckpointCallback(
         save_freq=15, save_path=str(tmp_path), save_replay_buffer=True, verbose=0
     )
-    model = TensorSAC("MlpPolicy", points(), **KWARGS)
+    model = TensorSAC("MlpPolicy", points(), **kwargs())
     model.learn(30 * NUM, callback=saver)
     saved = sorted(tmp_path.glob("*replay_buffer*"))
     assert len(saved) == 2
     with np.load(saved[-1], allow_pickle=False) as arrays:
         assert arrays["rewards"].shape == (29, NUM)  # the step of the callback is not in yet
     model.save_replay_buffer(tmp_path / "buffer")
-    other = TensorSAC("MlpPolicy", points(), **KWARGS)
+    other = TensorSAC("MlpPolicy", points(), **kwargs())
     other.load_replay_buffer(tmp_path / "buffer")
     for (name, one), (_, two) in zip(
         model.replay_buffer._named_tensors(), other.replay_buffer._named_tensors(), strict=True
@@ -290,7 +294,7 @@ def test_replay_buffer_is_saved_without_pickle(tmp_path):
         assert torch.equal(one[:30], two[:30]), name
     other.learn(10 * NUM)
     assert other.replay_buffer.size() == 40
-    stock = SAC("MlpPolicy", points(), **KWARGS)
+    stock = SAC("MlpPolicy", points(), **kwargs())
     stock.save_replay_buffer(tmp_path / "stock.pkl")
     (tmp_path / "short.npz").write_bytes((tmp_path / "buffer.npz").read_bytes()[:500])
     for bad in ("stock.pkl", "short.npz"):
@@ -300,21 +304,21 @@ def test_replay_buffer_is_saved_without_pickle(tmp_path):
 
 def test_what_would_be_wrong_without_a_word_is_refused():
     with pytest.raises(BridgeError, match="would bypass VecNormalize"):
-        TensorSAC("MlpPolicy", VecNormalize(points()), **KWARGS)
-    model = TensorSAC("MlpPolicy", points(), **KWARGS)
+        TensorSAC("MlpPolicy", VecNormalize(points()), **kwargs())
+    model = TensorSAC("MlpPolicy", points(), **kwargs())
     with pytest.raises(BridgeError, match="VecNormalize"):
         model.set_env(VecNormalize(points()))
     with pytest.raises(BridgeError, match="not in episodes"):
-        TensorSAC("MlpPolicy", points(), train_freq=(1, "episode"), **KWARGS)
+        TensorSAC("MlpPolicy", points(), train_freq=(1, "episode"), **kwargs())
     ornstein = OrnsteinUhlenbeckActionNoise(np.zeros(2), np.ones(2))
     with pytest.raises(BridgeError, match="OrnsteinUhlenbeckActionNoise would"):
-        TensorTD3("MlpPolicy", points(), action_noise=ornstein, **KWARGS)
+        TensorTD3("MlpPolicy", points(), action_noise=ornstein, **kwargs())
     with pytest.raises(BridgeError, match="HerReplayBuffer"):
-        TensorSAC("MlpPolicy", points(), replay_buffer_class=HerReplayBuffer, **KWARGS)
+        TensorSAC("MlpPolicy", points(), replay_buffer_class=HerReplayBuffer, **kwargs())
     with pytest.raises(BridgeError, match="optimize_memory_usage"):
-        TensorSAC("MlpPolicy", points(), optimize_memory_usage=True, **KWARGS)
+        TensorSAC("MlpPolicy", points(), optimize_memory_usage=True, **kwargs())
     with pytest.raises(DeviceError, match="lower buffer_size"):
-        TensorSAC("MlpPolicy", points(), **{**KWARGS, "buffer_size": 10**13})
+        TensorSAC("MlpPolicy", points(), **kwargs(buffer_size=10**13))
     assert same_device(torch.device("cpu"), torch.device("cpu", 0))
     assert not same_device(torch.device("cpu"), torch.device("cuda", 0))
     assert not same_device(torch.device("cuda", 1), torch.device("cuda", 0))
@@ -343,17 +347,17 @@ def assert_same_policy(one: Path, other: Path) -> None:
 @pytest.mark.parametrize("algo", ["tensor_sac", "tensor_td3"])
 def test_resumed_is_the_same_as_undisturbed(tmp_path, algo):
     tensor_env.install()
-    whole = train(tensor_env.ID, None, settings(tmp_path / "whole", algo, 2400))
-    half = train(tensor_env.ID, None, settings(tmp_path / "half", algo, 1040))
-    again = resume(half.folder, ResumeConfig(total_timesteps=2400))
+    whole = train(tensor_env.ID, None, settings(tmp_path / "whole", algo, 1600))
+    half = train(tensor_env.ID, None, settings(tmp_path / "half", algo, 800))
+    again = resume(half.folder, ResumeConfig(total_timesteps=1600))
     assert_same_policy(whole.folder, again.folder)
 
 
 def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path):
     tensor_env.install()
-    whole = train(tensor_env.ID, None, settings(tmp_path / "whole", "tensor_sac", 4800))
+    whole = train(tensor_env.ID, None, settings(tmp_path / "whole", "tensor_sac", 3200))
     command = [sys.executable, "-m", "proveout.training.cli", "train", tensor_env.ID]
-    command += ["--algo", "tensor_sac", "--num-envs", "16", "--total-timesteps", "4800"]
+    command += ["--algo", "tensor_sac", "--num-envs", "16", "--total-timesteps", "3200"]
     command += ["--runs", str(tmp_path / "killed"), "--evaluation-episodes", "0", "--no-video"]
     command += ["--checkpoint-interval", "0.2", "--env.step-seconds", "0.005"]
     command += ["--hyperparameters", *SMALL]
@@ -361,7 +365,7 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path):
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60.0
     pattern = "killed/*/*/checkpoints/[0-9]*"
-    while len(list(tmp_path.glob(pattern))) < 2 and time.monotonic() < deadline:
+    while len(list(tmp_path.glob(pattern))) < 1 and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.02)
     process.kill()

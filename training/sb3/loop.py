@@ -12,6 +12,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from proveout.training.distributed import Ranks
 from proveout.training.progress import Progress
 
 
@@ -27,9 +28,10 @@ class StopRequested(Exception):
 class StopSignals:
     """While active, the first SIGINT or SIGTERM is noted; a second one stops at once."""
 
-    def __init__(self) -> None:
-        """Nothing is noted yet."""
+    def __init__(self, *, shown: bool = True) -> None:
+        """Nothing is noted yet; `shown`: say so when it is."""
         self.received: int | None = None
+        self._shown = shown
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -53,11 +55,12 @@ class StopSignals:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
-        print(
-            "\nStopping after this iteration, with a checkpoint; Ctrl-C again stops at once.",
-            file=sys.stderr,
-            flush=True,
-        )
+        if self._shown:
+            print(
+                "\nStopping after this iteration, with a checkpoint; Ctrl-C again stops at once.",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 class TrainingLoop(BaseCallback):
@@ -77,6 +80,7 @@ class TrainingLoop(BaseCallback):
         *,
         checkpoint_interval: float,
         seconds_before: float = 0.0,
+        ranks: Ranks | None = None,
     ) -> None:
         """Set up.
 
@@ -87,6 +91,7 @@ class TrainingLoop(BaseCallback):
             save: Writes a checkpoint; takes the training seconds and whether a stop was requested.
             checkpoint_interval: Seconds between two checkpoints.
             seconds_before: Training time of the run before it was resumed [s].
+            ranks: Those that train together; `save` is called on all at once.
         """
         super().__init__()
         self.venv = venv
@@ -94,6 +99,7 @@ class TrainingLoop(BaseCallback):
         self.signals = signals
         self.save = save
         self.checkpoint_interval = checkpoint_interval
+        self.ranks = ranks or Ranks()
         self._before = seconds_before
         self._began = time.monotonic()
         self._saved = self._began
@@ -109,11 +115,12 @@ class TrainingLoop(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         # Here, between an update and the next roll-out, the model is what a resumed run needs.
-        if self.signals.received is not None:
+        due = time.monotonic() - self._saved >= self.checkpoint_interval and self.num_timesteps > 0
+        number, due_somewhere = self.ranks.highest(self.signals.received or 0, due)
+        if number:
             self.save(self.seconds, True)
-            raise StopRequested(self.signals.received)
-        now = time.monotonic()
-        if now - self._saved >= self.checkpoint_interval and self.num_timesteps > 0:
+            raise StopRequested(int(number))
+        if due_somewhere:
             self.save(self.seconds, False)
             self._saved = time.monotonic()
 
@@ -121,15 +128,16 @@ class TrainingLoop(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        means = self.venv.drain_statistics()
+        means = self.venv.drain_statistics(self.ranks.gather)
+        invalid = int(self.ranks.total(self.venv.num_invalid))
         for name, value in means.items():
             self.logger.record_mean(f"episode/{name}", value)
-        self.logger.record("rollout/invalid_worlds", self.venv.num_invalid)
+        self.logger.record("rollout/invalid_worlds", invalid)
         self.logger.record("time/training_seconds", self.seconds)
         if "return" in means:
             self._figures["return"] = f"{means['return']:.2f}"
         if "success" in means:
             self._figures["success"] = f"{means['success']:.2f}"
-        if self.venv.num_invalid:
-            self._figures["invalid worlds"] = str(self.venv.num_invalid)
+        if invalid:
+            self._figures["invalid worlds"] = str(invalid)
         self.progress.update(self.model.num_timesteps, self._figures)

@@ -162,7 +162,8 @@ class TensorRolloutBuffer(RolloutBuffer):
         for start in range(0, total, size):
             chosen = rows[start : start + size]
             observation = _rows(data["observation"], chosen)
-            kind = DictRolloutBufferSamples if isinstance(observation, dict) else RolloutBufferSamples
+            is_dict = isinstance(observation, dict)
+            kind = DictRolloutBufferSamples if is_dict else RolloutBufferSamples
             yield kind(
                 observation,  # type: ignore[arg-type]
                 _rows(data["action"], chosen),  # type: ignore[arg-type]

@@ -58,13 +58,13 @@ class TensorOffPolicy(OffPolicyAlgorithm):
         DeviceError: The replay buffer does not fit the device.
     """
 
-    replay_buffer: TensorReplayBuffer | None  # type: ignore[assignment]
+    replay_buffer: TensorReplayBuffer | None
     _moved = False
     _batch: _StatisticsBatch | None = None
     _dumped_at: int | None = None
 
     @property
-    def _last_obs(self) -> Any:  # type: ignore[override]
+    def _last_obs(self) -> Any:
         """Current observations on the host; fetched when somebody asks after a step."""
         if self._moved:
             self._last_obs = tensor_face(self.env).host_observation()
@@ -226,7 +226,7 @@ class TensorOffPolicy(OffPolicyAlgorithm):
             unscaled = torch.from_numpy(drawn).to(self.device)
         else:
             with torch.no_grad(), _unchecked_distributions():
-                said = self.policy._predict(observation, deterministic=False)  # type: ignore[arg-type]
+                said = self.policy._predict(observation, deterministic=False)
             said = said.reshape(num_envs, *space.shape)
             if self.policy.squash_output:
                 unscaled = low + (0.5 * (said + 1.0) * (high - low))

@@ -158,7 +158,7 @@ class TensorReplayBuffer(ReplayBuffer):
         """Copy one step, given as to the stock buffers (NumPy arrays and a list of infos)."""
         timeout = np.array([info.get("TimeLimit.truncated", False) for info in infos], bool)
         parts = (_tensors(part) for part in (obs, next_obs, action, reward, done, timeout))
-        self.add_tensors(*parts)  # type: ignore[arg-type]
+        self.add_tensors(*parts)
 
     def cut(self) -> None:
         """Say that the newest step is followed by something else, for example after a reset.

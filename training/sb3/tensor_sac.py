@@ -7,7 +7,7 @@ from stable_baselines3 import SAC
 from proveout.training.sb3.tensor_off_policy import TensorOffPolicy
 
 
-class TensorSAC(TensorOffPolicy, SAC):
+class TensorSAC(TensorOffPolicy, SAC):  # type: ignore[misc]
     """Stock SAC with another roll-out: same arguments, parameters, callbacks, zips and results.
 
     See `TensorOffPolicy` for what differs. `n_steps` works for Dict observations too.

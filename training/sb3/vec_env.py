@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -213,11 +213,23 @@ class SB3VecEnv(VecEnv):
             self._face = TensorFace(self)
         return self._face
 
-    def drain_statistics(self) -> dict[str, float]:
-        """Return the mean of each episode statistic since the last call; empty if none finished."""
-        means = {k: total / self._counts[k] for k, total in self._sums.items() if self._counts[k]}
+    def drain_statistics(
+        self, gather: Callable[[Any], list[Any]] | None = None
+    ) -> dict[str, float]:
+        """Return the mean of each episode statistic since the last call; empty if none finished.
+
+        Args:
+            gather: Returns what the processes of a common training give it; None: only this one.
+        """
+        own = (self._sums, self._counts)
+        sums: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for some_sums, some_counts in [own] if gather is None else gather(own):
+            for name, total in some_sums.items():
+                sums[name] = sums.get(name, 0.0) + total
+                counts[name] = counts.get(name, 0) + some_counts[name]
         self._sums, self._counts = {}, {}
-        return means
+        return {name: total / counts[name] for name, total in sums.items() if counts[name]}
 
     # State
 
