@@ -72,6 +72,9 @@ def make_task(
 ) -> Task:
     """A task with a config (an instance, or plain nested data), or with its defaults."""
     cls = task_class(task_id)
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise ConfigError(f"task {task_id} ({cls.__name__}) lacks: {', '.join(missing)}")
     if config is None:
         config = cls.config_class()
     elif isinstance(config, Mapping):

@@ -143,6 +143,13 @@ class Kpi:
     reduce: Literal["mean", "last", "min", "max", "sum"]
     description: str
 
+    def __post_init__(self) -> None:
+        known = ("mean", "last", "min", "max", "sum")
+        if self.reduce not in known:
+            raise ConfigError(
+                f"KPI {self.name!r}: reduce is one of {', '.join(known)}, got {self.reduce!r}"
+            )
+
 
 class Task(ABC):
     """One task: what the worlds contain, what is observed, commanded and rewarded.

@@ -42,6 +42,11 @@ class ArticulatedTask(Task):
 
     def make_worlds(self, num_worlds: int, device: wp.Device) -> ArticulatedWorlds:
         """N worlds, with room for the randomised fields."""
+        if not hasattr(self, "capacities"):
+            raise ModelError(
+                f"{type(self).__name__} has no capacities: start with Capacities(contacts=32, "
+                "constraints=128) and let `proveout capacities` measure them"
+            )
         return self.worlds_class(
             self.model(), num_worlds, self.capacities, device, self.randomizations_of_engine()
         )

@@ -139,7 +139,11 @@ def test_bad_presets_name_the_nearest() -> None:
 
 def test_hyperparameters_are_parsed() -> None:
     told = parse_hyperparameters(
-        ["learning-rate=3e-4", "policy_kwargs.net_arch=[64, 64]", "policy_kwargs.activation_fn=relu"]
+        [
+            "learning-rate=3e-4",
+            "policy_kwargs.net_arch=[64, 64]",
+            "policy_kwargs.activation_fn=relu",
+        ]
     )
     assert told == {
         "learning_rate": 3e-4,

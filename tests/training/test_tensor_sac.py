@@ -96,13 +96,18 @@ def test_equals_the_stock_algorithm_on_worlds(worlds, algo):
     assert_same_run(*models)
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict] = {
     "sac": {},
     "sac_sde": {"use_sde": True, "sde_sample_freq": 2, "train_freq": 4, "gradient_steps": 2},
     "sac_sde_warm": {"use_sde": True, "use_sde_at_warmup": True, "train_freq": 2},
     "sac_noise": {"ent_coef": 0.02, "action_noise": noise()},
     "sac_n_steps": {"n_steps": 3},
-    "sac_many": {"train_freq": 12, "gradient_steps": -1, "target_update_interval": 2},
+    "sac_many": {
+        "learning_starts": 45 * NUM,
+        "train_freq": 5,
+        "gradient_steps": -1,
+        "target_update_interval": 2,
+    },
     "td3": {"action_noise": noise()},
     "td3_n_steps": {"n_steps": 4, "gradient_steps": 2},
 }
@@ -344,20 +349,19 @@ def assert_same_policy(one: Path, other: Path) -> None:
         assert torch.equal(value, again["policy"][name]), name
 
 
-@pytest.mark.parametrize("algo", ["tensor_sac", "tensor_td3"])
-def test_resumed_is_the_same_as_undisturbed(tmp_path, algo):
+def test_td3_resumed_is_the_same_as_undisturbed(tmp_path):
     tensor_env.install()
-    whole = train(tensor_env.ID, None, settings(tmp_path / "whole", algo, 1600))
-    half = train(tensor_env.ID, None, settings(tmp_path / "half", algo, 800))
+    whole = train(tensor_env.ID, None, settings(tmp_path / "whole", "tensor_td3", 1600))
+    half = train(tensor_env.ID, None, settings(tmp_path / "half", "tensor_td3", 800))
     again = resume(half.folder, ResumeConfig(total_timesteps=1600))
     assert_same_policy(whole.folder, again.folder)
 
 
-def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path):
+def test_sac_killed_and_resumed_is_the_same_as_undisturbed(tmp_path):
     tensor_env.install()
-    whole = train(tensor_env.ID, None, settings(tmp_path / "whole", "tensor_sac", 3200))
+    whole = train(tensor_env.ID, None, settings(tmp_path / "whole", "tensor_sac", 1600))
     command = [sys.executable, "-m", "proveout.training.cli", "train", tensor_env.ID]
-    command += ["--algo", "tensor_sac", "--num-envs", "16", "--total-timesteps", "3200"]
+    command += ["--algo", "tensor_sac", "--num-envs", "16", "--total-timesteps", "1600"]
     command += ["--runs", str(tmp_path / "killed"), "--evaluation-episodes", "0", "--no-video"]
     command += ["--checkpoint-interval", "0.2", "--env.step-seconds", "0.005"]
     command += ["--hyperparameters", *SMALL]
