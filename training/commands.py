@@ -352,7 +352,10 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     env_id, rest = _take_env(arguments, prog)
     flags, config = _parse_with_config(rest, CheckFlags, prog, text, env_id, None)
     assert env_id is not None
-    spec = WorldsSpec(env_id, config, device=flags.device, workers=flags.workers)
+    # Worlds that end at different times show more than worlds that all end together.
+    spec = WorldsSpec(
+        env_id, config, device=flags.device, workers=flags.workers, phase_spread=1.0
+    )
 
     def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
         return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))

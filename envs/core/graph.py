@@ -8,8 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import warp as wp
+
+from proveout.envs.core.errors import ConfigError
+
+# Methods of a Warp array, and what calling one means; the private ones are where every array with
+# memory of its own is made.
+_NOT_IN_A_GRAPH = {
+    "numpy": "reads an array on the host",
+    "list": "reads an array on the host",
+    "_init_new": "allocates an array",
+    "_init_from_data": "uploads values from the host",
+}
 
 
 class Graph:
@@ -21,12 +33,20 @@ class Graph:
     Args:
         launches: Launches kernels on `device`; must not read from the device or allocate.
         device: Where the kernels run.
+        after_first_run: Called between the eager run and the recording.
     """
 
-    def __init__(self, launches: Callable[[], None], device: wp.Device) -> None:
+    def __init__(
+        self,
+        launches: Callable[[], None],
+        device: wp.Device,
+        after_first_run: Callable[[], None] | None = None,
+    ) -> None:
         self.device = device
         launches()
         wp.synchronize_device(device)
+        if after_first_run is not None:
+            after_first_run()
         # Python's collector may free CUDA memory in the middle of a capture (error 901).
         enabled = gc.isenabled()
         gc.disable()
@@ -41,6 +61,40 @@ class Graph:
     def replay(self) -> None:
         """Run the recorded launches; on CUDA this returns before they have finished."""
         wp.capture_launch(self._graph)
+
+
+@contextmanager
+def launches_only(where: str) -> Iterator[None]:
+    """Refuse what a recorded graph would silently leave out or do once only.
+
+    A host read, an upload or an allocation happens while the launches are recorded, and never
+    again when they are replayed.
+
+    Args:
+        where: What is running, for the message.
+
+    Raises:
+        ConfigError: One of them was tried inside the block.
+    """
+
+    def refuse(name: str, what: str) -> Callable[..., Any]:
+        def refused(*_: Any, **__: Any) -> Any:
+            raise ConfigError(
+                f"{where} {what}: its launches are recorded once and replayed, so this would not "
+                "happen again in later steps. Allocate in `build`, and compute in kernels"
+            )
+
+        refused.__name__ = name
+        return refused
+
+    before = {name: getattr(wp.array, name) for name in _NOT_IN_A_GRAPH}
+    for name, what in _NOT_IN_A_GRAPH.items():
+        setattr(wp.array, name, refuse(name, what))
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(wp.array, name, method)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,13 @@ import warp as wp
 
 from proveout.envs.core import randomize, step_kernels
 from proveout.envs.core.errors import ConfigError, StateError
-from proveout.envs.core.graph import Graph
+from proveout.envs.core.graph import Graph, launches_only
 from proveout.envs.core.task import (
     STREAM_OBSERVATION_NOISE,
     STREAM_RANDOMIZATION,
     Task,
 )
+from proveout.envs.core.unwritten import Unwritten
 from proveout.envs.core.worlds import ScenePose
 
 
@@ -79,19 +82,34 @@ class Simulation:
         task.build(self)
         self._bind_randomizations()
 
-        self._reset_graph = Graph(self._launch_reset, device)
-        self._step_graph = Graph(self._launch_step, device)
+        unwritten = Unwritten(self)
+        # The first runs are of new episodes in all worlds, without overrides.
+        exchange["reset_mask"].fill_(True)
+        exchange["parameter_override"].fill_(math.nan)
+        self._reset_graph = self.record(self._launch_reset, unwritten.check_observation)
+        self._step_graph = self.record(self._launch_step, unwritten.check_step)
         self._physics_graph: Graph | None = None
-        self._stepped_on_construction = True
         self.compile_seconds = time.perf_counter() - started
 
     def array(self, name: str, columns: tuple[int, ...] = (), dtype: Any = wp.float32) -> wp.array:
         """A per-world array, shape (N, *columns), that is part of the saved state."""
         if name in self._state:
             raise ConfigError(f"array {name!r} is declared twice")
-        array = wp.zeros((self.num_worlds, *columns), dtype=dtype, device=self.device)
+        array = self.allocate((self.num_worlds, *columns), dtype)
         self._state[name] = array
         return array
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> wp.array:
+        """Memory of `array`, zeros."""
+        return wp.zeros(shape, dtype=dtype, device=self.device)
+
+    def record(self, launches: Callable[[], None], after_first_run: Callable[[], None]) -> Graph:
+        """Run launches once, then record them."""
+        return Graph(launches, self.device, after_first_run)
+
+    def hook(self, name: str) -> AbstractContextManager[None]:
+        """The context in which a hook of the task launches."""
+        return launches_only(f"{self.task.id or type(self.task).__name__}: `{name}`")
 
     def constant(self, values: Any, dtype: Any = wp.float32) -> wp.array:
         """A device array that is the same for all worlds and never changes."""
@@ -129,7 +147,8 @@ class Simulation:
     def _launch_step(self) -> None:
         ex, task, worlds = self.exchange, self.task, self.worlds
         step_kernels.begin(self)
-        task.control(self)
+        with self.hook("control"):
+            task.control(self)
         if self._delay is not None:
             self._delay.push(self.command)
         for substep in range(task.config.decimation):
@@ -141,7 +160,8 @@ class Simulation:
             worlds.physics()
         worlds.refresh(self._all)
         worlds.guard(ex["invalid_reason"])
-        task.evaluate(self)
+        with self.hook("evaluate"):
+            task.evaluate(self)
         self._observe(self._all, ex["final_observation"])
         step_kernels.finish(self)
         self._launch_episode_start(self._done)
@@ -164,13 +184,15 @@ class Simulation:
             )  # fmt: skip
         if self._bound:
             self.worlds.after_randomize(mask)
-        self.task.reset(self, mask)
+        with self.hook("reset"):
+            self.task.reset(self, mask)
         if self._delay is not None:
             self._delay.fill(mask, self.command)
         self.worlds.refresh(mask)
 
     def _observe(self, mask: wp.array, observation: wp.array) -> None:
-        self.task.observe(self, mask, observation)
+        with self.hook("observe"):
+            self.task.observe(self, mask, observation)
         for column, entries in self._noise:
             randomize.add_noise(
                 mask, self.seed, self.world_id, self.episode, self.elapsed, self.drawn, column,

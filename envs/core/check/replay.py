@@ -163,14 +163,29 @@ def check_reset_mask(session: Session, run: list[Step], seed: int, record: Recor
         )
 
 
-def check_state_dict(session: Session, steps: int, seed: int, record: Recorder) -> None:
+def _mid_episode(run: list[Step], worlds: int) -> int:
+    """Return a step, in the middle of the run if possible, at which few worlds begin an episode.
+
+    State that a saved state lacks does not show where a reset has just written it.
+    """
+    steps = range(1, max(2, len(run) - 1))
+    middle = len(run) // 2
+
+    def cost(step: int) -> tuple[int, int]:
+        done = ends(run[step], worlds) if step < len(run) else None
+        return (0 if done is None else int(done.sum()), abs(step - middle))
+
+    return min(steps, key=cost)
+
+
+def check_state_dict(session: Session, run: list[Step], seed: int, record: Recorder) -> None:
     """Save a state in mid-run, go on, disturb the environment, load, and go on again."""
     env: Any = session.env
     if not (hasattr(env, "state_dict") and hasattr(env, "load_state_dict")):
         record.skip("state_dict", "the environment has no state_dict and load_state_dict.")
         return
-    first = max(1, steps // 2)
-    count = session.horizon(max(1, steps - first))
+    first = _mid_episode(run, session.num_envs)
+    count = session.horizon(max(1, len(run) - 1 - first))
     session.rollout(first, seed)
     state = env.state_dict()
     saved = copy.deepcopy(state)

@@ -11,6 +11,7 @@ CHECKS = {
     "spaces": "single and batched spaces agree",
     "metadata": "autoreset_mode is an AutoresetMode member",
     "action_space": "sampled actions lie in the action space",
+    "hooks": "a task's hooks write their own arrays, and only the worlds in the mask",
     "observation": "observations have the space's structure, dtype and shape, and lie in it",
     "reward": "rewards are floating-point, one for each world",
     "ends": "terminated and truncated are bool, one for each world",

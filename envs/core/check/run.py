@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.check.autoreset import check_autoreset, check_metadata
 from proveout.envs.core.check.data import space_leaves
+from proveout.envs.core.check.hooks import check_hooks
 from proveout.envs.core.check.inputs import (
     check_bad_actions,
     check_close,
@@ -127,6 +128,12 @@ def _check_env(
         session = Session(env, seed)
     if session is None:
         return None, []
+    if is_warp(env):
+        with _guard("hooks", record):
+            inner: Any = env.unwrapped
+            check_hooks(inner.task, inner.device, seed, record)
+    else:
+        record.skip("hooks", "it is for Proveout's own tasks.")
     with _guard("observation", record, *FORM_CHECKS):
         for number in range(steps + 1):
             step = session.reset(seed=seed) if number == 0 else session.step(number - 1)
@@ -137,7 +144,7 @@ def _check_env(
     if not any("invalid" in step.info for step in run):
         record.skip("invalid", "the environment does not tell invalid worlds in info['invalid'].")
     if not session.tensors:
-        record.skip("device", "the environment returns no torch data.")
+        record.skip("device", "NumPy arrays lie on the host and nowhere else; only torch data needs this.")
     reason = incomparable(session, run)
     for check in COMPARISONS if reason else ():
         record.skip(check, reason)
@@ -153,7 +160,7 @@ def _check_env(
     _compare(
         record,
         ("reset_mask", lambda: check_reset_mask(session, run, seed, record)),
-        ("state_dict", lambda: check_state_dict(session, steps, seed, record)),
+        ("state_dict", lambda: check_state_dict(session, run, seed, record)),
     )
     with _guard("overwriting", record):
         check_unchanged(run, record)

@@ -1,0 +1,285 @@
+"""A task whose hooks do what they must not is refused or found, and the fault is named."""
+
+# Warp's stubs give kernel arrays no indexing.
+# mypy: disable-error-code="index, misc"
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import toy_point
+import warp as wp
+
+from proveout.envs.core.check import check_vector_env
+from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.layout import Entry, ObservationLayout
+from proveout.envs.core.task import Kpi, RewardWeights, quantity
+from proveout.envs.core.vector_env import WarpVectorEnv
+
+wp.set_module_options({"enable_backward": False})
+
+
+def make(task_class, num_envs=4, workers=1):
+    return WarpVectorEnv(task_class(), num_envs, device="cpu", workers=workers)
+
+
+def check(task_class, steps=130):
+    """Episodes of toy/Point-v0 have 20 steps: 130 is in the middle of one."""
+    return check_vector_env(functools.partial(make, task_class), steps=steps)
+
+
+def errors_of(report, name):
+    return " ".join(finding.message for finding in report.errors if finding.check == name)
+
+
+class Forgetful(toy_point.Point):
+    """Says it observes a fourth and a fifth number."""
+
+    id = "toy/Forgetful-v0"
+
+    def make_layout(self):
+        return ObservationLayout(
+            (Entry("place", (3,), "m", "places"), Entry("goal", (2,), "m", "never written"))
+        )
+
+
+class HalfForgetful(toy_point.Point):
+    id = "toy/HalfForgetful-v0"
+
+    def make_layout(self):
+        return ObservationLayout((Entry("place", (4,), "m", "three of them are written"),))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoreWeights(RewardWeights):
+    place: float = quantity(1.0, "1/m", "place of the first point")
+    effort: float = quantity(-1.0, "1", "never written")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoreConfig(toy_point.PointConfig):
+    reward_weights: MoreWeights = field(default_factory=MoreWeights)
+
+
+class Unrewarding(toy_point.Point):
+    id = "toy/Unrewarding-v0"
+    config_class = MoreConfig
+
+
+class Unmeasured(toy_point.Point):
+    id = "toy/Unmeasured-v0"
+    kpis = (Kpi("wear", "1", "sum", "never written"),)
+
+
+@pytest.mark.parametrize(
+    ("task_class", "message"),
+    [
+        (Forgetful, r"`observe` never writes observation 'goal' \(columns 3:5\)"),
+        (HalfForgetful, "`observe` never writes columns 3 of observation 'place'"),
+        (Unrewarding, r"`evaluate` never writes reward term 'effort' \(column 1\)"),
+        (Unmeasured, r"`evaluate` never writes KPI 'wear' \(column 0\)"),
+    ],
+)
+def test_what_is_declared_and_never_written_is_refused(task_class, message):
+    with pytest.raises(ConfigError, match=message):
+        make(task_class)
+
+
+@wp.kernel
+def _undefined_kernel(kpi: wp.array2d[float]):
+    worldid = wp.tid()
+    kpi[worldid, 0] = wp.nan
+
+
+class Undefined(toy_point.Point):
+    """Its KPI is undefined in every step, and says so."""
+
+    id = "toy/Undefined-v0"
+    kpis = (Kpi("gap", "m", "min", "undefined without a neighbour"),)
+
+    def evaluate(self, sim):
+        super().evaluate(sim)
+        wp.launch(_undefined_kernel, dim=sim.num_worlds, outputs=[sim.kpi], device=sim.device)
+
+
+def test_a_kpi_may_be_undefined():
+    env = make(Undefined)
+    env.reset(seed=0)
+    env.step(np.zeros((4, 3), np.float32))
+    assert env.invalid_worlds == 0
+    env.close()
+
+
+class Reader(toy_point.Point):
+    id = "toy/Reader-v0"
+
+    def control(self, sim):
+        self.largest = sim.action.numpy().max()
+        super().control(sim)
+
+
+class Allocator(toy_point.Point):
+    id = "toy/Allocator-v0"
+
+    def evaluate(self, sim):
+        self.scratch = wp.zeros(sim.num_worlds, dtype=float, device=sim.device)
+        super().evaluate(sim)
+
+
+class Uploader(toy_point.Point):
+    id = "toy/Uploader-v0"
+
+    def reset(self, sim, mask):
+        super().reset(sim, mask)
+        sim.command.assign(np.zeros((sim.num_worlds, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("task_class", "message"),
+    [
+        (Reader, "`control` reads an array on the host"),
+        (Allocator, "`evaluate` allocates an array"),
+        (Uploader, "`reset` uploads values from the host"),
+    ],
+)
+def test_what_a_recorded_graph_would_not_repeat_is_refused(task_class, message):
+    numpy_before = wp.array.numpy
+    with pytest.raises(ConfigError, match=message):
+        make(task_class)
+    assert wp.array.numpy is numpy_before
+
+
+def test_the_correct_task_has_no_finding():
+    report = check(toy_point.Point)
+    assert report.ok, report.table()
+    assert "hooks" in report.passed
+
+
+@wp.kernel
+def _spill_kernel(column: int, array: wp.array2d[float]):
+    array[wp.tid(), column] = 7.0
+
+
+class SpillsReward(toy_point.Point):
+    id = "toy/SpillsReward-v0"
+
+    def evaluate(self, sim):
+        super().evaluate(sim)
+        wp.launch(_spill_kernel, dim=1, inputs=[1], outputs=[sim.reward_terms], device=sim.device)
+
+
+class SpillsObservation(toy_point.Point):
+    id = "toy/SpillsObservation-v0"
+
+    def observe(self, sim, mask, observation):
+        super().observe(sim, mask, observation)
+        wp.launch(_spill_kernel, dim=1, inputs=[4], outputs=[observation], device=sim.device)
+
+
+@pytest.mark.parametrize(
+    ("task_class", "message"),
+    [
+        (SpillsReward, "`evaluate` writes past the end of core/reward_terms, by up to 1 column"),
+        (SpillsObservation, "`observe` writes past the end of observation, by up to 2 column"),
+    ],
+)
+def test_writing_past_the_end_of_a_row_is_found(task_class, message):
+    assert message in errors_of(check(task_class, steps=30), "hooks")
+
+
+@wp.kernel
+def _unmasked_reset_kernel(place: wp.array2d[float]):
+    worldid = wp.tid()
+    place[worldid, 0] = place[worldid, 0] + 0.001
+
+
+class UnmaskedReset(toy_point.Point):
+    id = "toy/UnmaskedReset-v0"
+
+    def reset(self, sim, mask):
+        super().reset(sim, mask)
+        wp.launch(
+            _unmasked_reset_kernel, dim=sim.num_worlds, outputs=[sim.worlds.place],
+            device=sim.device,
+        )  # fmt: skip
+
+
+class UnmaskedObserve(toy_point.Point):
+    id = "toy/UnmaskedObserve-v0"
+
+    def observe(self, sim, mask, observation):
+        super().observe(sim, mask, observation)
+        wp.launch(_spill_kernel, dim=1, inputs=[0], outputs=[observation], device=sim.device)
+
+
+@pytest.mark.parametrize(
+    ("task_class", "message"),
+    [
+        (UnmaskedReset, "`reset` with a mask that names no world changed worlds/place"),
+        (UnmaskedObserve, "`observe` with a mask that names no world changed exchange/observation"),
+    ],
+)
+def test_a_hook_that_ignores_the_mask_is_found(task_class, message):
+    assert message in errors_of(check(task_class, steps=30), "hooks")
+
+
+@wp.kernel
+def _count_kernel(count: wp.array[float], reward_terms: wp.array2d[float]):
+    worldid = wp.tid()
+    count[worldid] = count[worldid] + 1.0
+    reward_terms[worldid, 0] = count[worldid]
+
+
+@wp.kernel
+def _forget_kernel(mask: wp.array[wp.bool], count: wp.array[float]):
+    worldid = wp.tid()
+    if mask[worldid]:
+        count[worldid] = 0.0
+
+
+class Unsaved(toy_point.Point):
+    """Counts its steps in an array that no saved state holds."""
+
+    id = "toy/Unsaved-v0"
+
+    def build(self, sim):
+        self.count = wp.zeros(sim.num_worlds, dtype=float, device=sim.device)
+
+    def evaluate(self, sim):
+        wp.launch(
+            _count_kernel, dim=sim.num_worlds, outputs=[self.count, sim.reward_terms],
+            device=sim.device,
+        )  # fmt: skip
+
+    def reset(self, sim, mask):
+        super().reset(sim, mask)
+        wp.launch(
+            _forget_kernel, dim=sim.num_worlds, inputs=[mask], outputs=[self.count],
+            device=sim.device,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [40, 130])
+def test_state_that_is_not_saved_is_found_whatever_the_length_of_the_rollout(steps):
+    assert "reward of world" in errors_of(check(Unsaved, steps), "state_dict")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeConfig(toy_point.PointConfig):
+    reward_weights: RewardWeights = field(default_factory=RewardWeights)
+
+
+class Free(toy_point.Point):
+    id = "toy/Free-v0"
+    config_class = FreeConfig
+
+    def evaluate(self, sim):
+        pass
+
+
+def test_a_task_without_rewards_is_told():
+    report = check(Free, steps=30)
+    assert any("no reward terms" in finding.message for finding in report.warnings)
