@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from proveout.training.arguments import FLAGS, UsageError, combine, mirror, parse, shallow
-from proveout.training.run import MANIFEST, Run, dump_json
-from proveout.training.tasks import WorldsSpec, task_class, task_config, task_ids
+from proveout.training.invalid import explained
+from proveout.training.run import EVALUATION, MANIFEST, Run, dump_json, read_json
+from proveout.training.tasks import (
+    WorldsSpec,
+    is_task_id,
+    nearest_task,
+    run_task_class,
+    task_class,
+    task_ids,
+)
 
 
 def _flag(default: Any, text: str, unit: str = "") -> Any:
@@ -187,13 +195,17 @@ def train_command(arguments: Sequence[str], prog: str, text: str) -> int:
         folder, rest = _take_value(arguments, "--resume")
         kind = combine(mirror(ResumeConfig, ResumeConfig()))
         told = parse(rest, kind, prog=f"{prog} --resume RUN", description=text)
-        resume(folder, ResumeConfig(**shallow(told.flags)), argv=argv)
-        return 0
+        return _status(resume(folder, ResumeConfig(**shallow(told.flags)), argv=argv))
     env_id, rest = _take_env(arguments, prog)
     flags, config = _parse_with_config(rest, TrainConfig, prog, text, env_id, None)
     assert env_id is not None
-    train(env_id, config, flags, argv=argv)
-    return 0
+    return _status(train(env_id, config, flags, argv=argv))
+
+
+def _status(run: Run) -> int:
+    """Return 1 for a finished run whose evaluation has no valid episode, else 0."""
+    path = run.folder / EVALUATION
+    return 0 if not path.is_file() or read_json(path)["episodes"] else 1
 
 
 def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
@@ -232,11 +244,12 @@ def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
                 else:
                     emit(f"  {name:<28} {kpi['mean']:.4g} +- {kpi['std']:.3g} {kpi['unit']}")
         if result["invalid_worlds"]:
+            why = explained(result["invalid_reasons"], env_id)
             print(
-                f"proveout: warning: {result['invalid_worlds']} invalid episodes left out",
+                f"proveout: warning: {result['invalid_worlds']} invalid episodes left out: {why}",
                 file=sys.stderr,
             )
-    return 0
+    return 0 if result["episodes"] else 1
 
 
 def play_command(arguments: Sequence[str], prog: str, text: str) -> int:
@@ -353,9 +366,7 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     flags, config = _parse_with_config(rest, CheckFlags, prog, text, env_id, None)
     assert env_id is not None
     # Worlds that end at different times show more than worlds that all end together.
-    spec = WorldsSpec(
-        env_id, config, device=flags.device, workers=flags.workers, phase_spread=1.0
-    )
+    spec = WorldsSpec(env_id, config, device=flags.device, workers=flags.workers, phase_spread=1.0)
 
     def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
         return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
@@ -468,7 +479,15 @@ def _resolve(target: str | None) -> tuple[str | None, Run | None, Any]:
     path = Path(target)
     if path.is_dir() or path.is_absolute() or target.startswith("."):
         run = Run.open(path)
-        return run.env_id, run, task_config(run.env_id, run.manifest["config"])
+        config_class = run_task_class(run).config_class
+        return run.env_id, run, config_class.from_dict(run.manifest["config"])
+    if not is_task_id(target):
+        match = nearest_task(target)
+        hint = f"did you mean {match!r}?" if match else "`proveout list` shows the ids"
+        raise UsageError(
+            f"{target} is neither a run directory (there is no such folder) nor the id of an "
+            f"environment; {hint}"
+        )
     task_class(target)
     return target, None, None
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.worlds import count_reasons
+from proveout.training.invalid import explained
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.progress import Progress
 from proveout.training.tasks import WorldsSpec, make_worlds
@@ -75,9 +77,9 @@ def evaluate(
 
     Returns:
         JSON data: `success_rate`, `success_interval` [low, high] (95 %), `episodes`,
-        `invalid_worlds`, `kpis` (name -> mean, std, unit, episodes), `return_mean`, `return_std`,
-        `length_mean`, `env_id`, `seed`, `num_envs`, `device`, `workers`, `seconds`. A figure that
-        no episode gave is None.
+        `invalid_worlds`, `invalid_reasons` (words -> episodes), `kpis` (name -> mean, std, unit,
+        episodes), `return_mean`, `return_std`, `length_mean`, `env_id`, `seed`, `num_envs`,
+        `device`, `workers`, `seconds`. A figure that no episode gave is None.
     """
     if episodes < 1:
         raise ConfigError(f"episodes must be at least 1, got {episodes}.")
@@ -95,10 +97,11 @@ def evaluate(
             policy = load_policy(policy, env, policy_device)
         began = time.monotonic()
         with Progress("evaluate", episodes, unit="episodes", shown=shown) as progress:
-            names, table, invalid = _roll_out(policy, env, episodes, seed, progress)
+            names, table, bits = _roll_out(policy, env, episodes, seed, progress)
         result = _summary(env, names, table)
         result.update(
-            invalid_worlds=invalid,
+            invalid_worlds=len(bits),
+            invalid_reasons=count_reasons(bits),
             env_id=spec.env_id,
             seed=seed,
             num_envs=worlds,
@@ -113,13 +116,13 @@ def evaluate(
 
 def _roll_out(
     policy: Policy, env: Any, episodes: int, seed: int, progress: Progress
-) -> tuple[list[str], np.ndarray, int]:
-    """Return the statistics' names, a row for each valid episode, and the invalid episodes."""
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return the statistics' names, a row for each valid episode, a reason for each other one."""
     quota = (episodes + np.arange(env.num_envs)[::-1]) // env.num_envs
     done_count = np.zeros(env.num_envs, np.int64)
     names = [name for name, _ in env.unwrapped.statistics]
     rows: list[np.ndarray] = []
-    invalid = 0
+    reasons: list[np.ndarray] = [np.zeros(0, np.int32)]
     observation, _ = env.reset(seed=seed)
     while (done_count < quota).any():
         actions = actions_of(policy, observation)
@@ -129,7 +132,9 @@ def _roll_out(
             continue
         wanted = done & (done_count < quota)
         bad = np.asarray(info["invalid"], bool) & wanted
-        invalid += int(bad.sum())
+        if bad.any():
+            told = info.get("invalid_reason", np.zeros(env.num_envs, np.int32))
+            reasons.append(np.asarray(told)[bad])
         valid = wanted & ~bad
         if valid.any():
             statistics = info["episode_statistics"]
@@ -137,7 +142,7 @@ def _roll_out(
         done_count[wanted] += 1
         progress.update(int(done_count.sum()))
     table = np.concatenate(rows).astype(np.float64) if rows else np.zeros((0, len(names)))
-    return names, table, invalid
+    return names, table, np.concatenate(reasons)
 
 
 def _summary(env: Any, names: list[str], table: np.ndarray) -> dict[str, Any]:
@@ -167,13 +172,14 @@ def _summary(env: Any, names: list[str], table: np.ndarray) -> dict[str, Any]:
 
 def sentence(result: dict[str, Any]) -> str:
     """Return an evaluation in words."""
+    invalid, why = result["invalid_worlds"], explained(result["invalid_reasons"], result["env_id"])
     if not result["episodes"]:
-        return f"No valid episode: all {result['invalid_worlds']} were invalid."
+        return f"No valid episode: all {invalid} were invalid: {why}"
     low, high = result["success_interval"]
     text = (
         f"Success {result['success_rate']:.3f} (95 % interval {low:.3f} to {high:.3f}) over "
         f"{result['episodes']} episodes, mean return {result['return_mean']:.2f}"
     )
-    if result["invalid_worlds"]:
-        text += f"; {result['invalid_worlds']} further episodes were invalid and are not counted"
+    if invalid:
+        return f"{text}. {invalid} further episodes were invalid and are not counted: {why}"
     return text + "."

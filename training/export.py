@@ -16,7 +16,7 @@ from proveout.policies.deploy import save_onnx, save_torchscript
 from proveout.policies.errors import PolicyError
 from proveout.training.policy_source import Policy, actions_of, run_policy
 from proveout.training.run import EVALUATION, Run, plain, read_json
-from proveout.training.tasks import WorldsSpec, make_worlds, task_config
+from proveout.training.tasks import WorldsSpec, make_worlds, run_task_class
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
 CHECKED_OBSERVATIONS = 1000
@@ -70,7 +70,7 @@ def export(run: Run, out: Path | None = None, kind: str | None = None) -> Export
         UnknownNameError: unknown format.
     """
     kind, out = _format(kind, out)
-    config = task_config(run.env_id, run.manifest["config"])
+    config = run_task_class(run).config_class.from_dict(run.manifest["config"])
     env = make_worlds(WorldsSpec(run.env_id, config, num_envs=1, device="cpu", workers=1))
     try:
         policy = run_policy(run, env)

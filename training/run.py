@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import math
@@ -131,6 +132,15 @@ class Run:
         """Change entries of the manifest, on disk too."""
         self.manifest.update(entries)
         self.save_manifest()
+
+    def discard_unstarted(self) -> None:
+        """Remove the directory if it holds a manifest and nothing else."""
+        if [path.name for path in self.folder.iterdir()] == [MANIFEST]:
+            (self.folder / MANIFEST).unlink()
+            self.folder.rmdir()
+            with contextlib.suppress(OSError):  # other runs are in them
+                self.folder.parent.rmdir()
+                self.folder.parent.parent.rmdir()
 
     def save_manifest(self) -> None:
         """Write the manifest."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from proveout.envs.core.errors import UnknownNameError, nearest
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,23 @@ def task_ids() -> list[str]:
     return sorted(registry.task_ids())
 
 
+def is_task_id(text: str) -> bool:
+    """Return whether a text has the form of an id, known or not."""
+    from proveout.envs.core import registry
+
+    return registry.is_task_id(text)
+
+
+def nearest_task(text: str) -> str | None:
+    """Return the id that is most like a text, with or without namespace and version, or None."""
+    if text.count("/") > 1:
+        return None  # a path
+    ids = task_ids()
+    short = {env_id.partition("/")[2].rpartition("-v")[0].lower(): env_id for env_id in ids}
+    match = nearest(text.lower(), short)
+    return nearest(text, ids) or (short[match] if match else None)
+
+
 def task_class(env_id: str) -> Any:
     """Return the task class of an id.
 
@@ -50,9 +68,29 @@ def task_class(env_id: str) -> Any:
     return registry.task_class(env_id)
 
 
-def task_config(env_id: str, data: Mapping[str, Any]) -> Any:
-    """Return the task's config from what its `to_dict` gave, as in a manifest."""
-    return task_class(env_id).config_class.from_dict(data)
+def task_file(env_id: str) -> str | None:
+    """Return the file that the user named for this task, or None for an installed one."""
+    from proveout.envs.core import registry
+
+    return registry.task_file(env_id)
+
+
+def run_task_class(run: Any) -> Any:
+    """Return the task class of a run.
+
+    Raises:
+        UnknownNameError: no such id here; the message names the file that it came from.
+    """
+    try:
+        return task_class(run.env_id)
+    except UnknownNameError as error:
+        path = run.manifest.get("task_file")
+        if path is None:
+            raise
+        raise UnknownNameError(
+            f"{run.folder} was trained on {run.env_id}, which is not known here; its task file "
+            f"was {path}: set PROVEOUT_TASKS to it"
+        ) from error
 
 
 def make_worlds(spec: WorldsSpec) -> Any:

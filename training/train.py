@@ -15,14 +15,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from proveout.envs.core.errors import ConfigError, RunError
+from proveout.envs.core.errors import ConfigError, ProveoutError, RunError
 from proveout.training import checkpoint as checkpoints
 from proveout.training.distributed import Ranks, joined
 from proveout.training.evaluate import DEFAULT_EPISODES, evaluate, sentence
+from proveout.training.invalid import explained
 from proveout.training.presets import Preset, build_algorithm, make_preset, run_preset
 from proveout.training.progress import Progress, say
 from proveout.training.run import EVALUATION, POLICY, VIDEO, Run, provenance, write_json
-from proveout.training.tasks import WorldsSpec, make_worlds, task_class, task_config
+from proveout.training.tasks import (
+    WorldsSpec,
+    make_worlds,
+    run_task_class,
+    task_class,
+    task_file,
+)
 
 
 def _option(default: Any, unit: str, text: str) -> Any:
@@ -140,10 +147,16 @@ def train(
                 "preset": preset.to_plain(),
                 "train": asdict(settings),
                 "ranks": ranks.size,
+                "task_file": task_file(env_id),
                 **provenance(list(argv)),
             }
             made = Run.create(settings.runs, env_id, settings.seed, manifest)
-        return _learn(ranks.share(made), config, preset, settings, None, ranks)
+        try:
+            return _learn(ranks.share(made), config, preset, settings, None, ranks)
+        except ProveoutError:
+            if made is not None:
+                made.discard_unstarted()
+            raise
 
 
 def resume(
@@ -171,7 +184,7 @@ def resume(
             f"{run.folder} is complete with {reached} samples; "
             "give --total-timesteps with a larger number to train on."
         )
-    config = task_config(run.env_id, run.manifest["config"])
+    config = run_task_class(run).config_class.from_dict(run.manifest["config"])
     with joined(preset.algo, settings.device) as ranks:
         last: Path | None = None
         if ranks.first:
@@ -299,6 +312,7 @@ def _train_policy(
                 checkpoint_interval=settings.checkpoint_interval,
                 seconds_before=seconds,
                 ranks=ranks,
+                env_id=run.env_id,
             )
             callbacks: list[BaseCallback] = [loop]
             if preset.normalize_observations:  # before checkpoints are saved
@@ -329,7 +343,8 @@ def _train_policy(
             invalid_worlds=invalid,
         )
         if invalid:
-            ranks.say(f"{invalid} invalid episodes; nothing was learnt from their last step.")
+            why = explained(venv.invalid_reasons, run.env_id)
+            ranks.say(f"{invalid} invalid episodes; nothing was learnt from their last step: {why}")
         (number,) = ranks.highest(signals.received or 0)
         if number:  # in the last iteration, or while saving
             raise StopRequested(int(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,10 @@ _NOT_IN_A_GRAPH = {
     "_init_new": "allocates an array",
     "_init_from_data": "uploads values from the host",
 }
+
+# A start that compiles is told after so many seconds, and looked at so often.
+_NOTICE_AFTER = 3.0
+_NOTICE_INTERVAL = 0.5
 
 
 class Graph:
@@ -98,22 +103,27 @@ def launches_only(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def startup_notice(what: str, cold: bool) -> Iterator[None]:
+def startup_notice(what: str) -> Iterator[None]:
     """Say on standard error why a start takes long, and how it goes on.
 
     Args:
         what: What is being started.
-        cold: Whether kernels probably have to be compiled.
     """
     started = time.perf_counter()
     finished = threading.Event()
+    before = _cached_kernels()
 
     def tell() -> None:
-        if finished.wait(3.0 if cold else 15.0):
-            return
+        compiling = False
+        while not compiling:
+            if finished.wait(_NOTICE_INTERVAL):
+                return
+            elapsed = time.perf_counter() - started
+            # A kernel that is being compiled has a place in the cache already.
+            compiling = elapsed > _NOTICE_AFTER and _cached_kernels() != before
         sys.stderr.write(
-            f"{what}: compiling kernels; about a minute, and only once, since later starts take "
-            "them from the cache\n"
+            f"{what}: compiling kernels, which takes up to a minute, and only once: later starts "
+            "take them from the cache\n"
         )
         interactive = sys.stderr.isatty()
         while not finished.wait(1.0 if interactive else 30.0):
@@ -129,6 +139,15 @@ def startup_notice(what: str, cold: bool) -> Iterator[None]:
     finally:
         finished.set()
         thread.join()
+
+
+def _cached_kernels() -> set[str]:
+    """Names in Warp's kernel cache."""
+    cache = wp.config.kernel_cache_dir
+    try:
+        return set(os.listdir(cache)) if cache else set()
+    except OSError:
+        return set()
 
 
 def resolve_device(name: str) -> wp.Device:

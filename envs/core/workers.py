@@ -10,9 +10,6 @@ less a step is worth several per cent of a short one.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.metadata
-import json
 import os
 import signal
 import subprocess
@@ -20,7 +17,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,10 +51,8 @@ class LocalWorlds:
     def __init__(self, task: Task, num_worlds: int, device: wp.Device) -> None:
         self.device = device
         self.exchange = device_exchange(task, num_worlds, device)
-        stamp = _ready_stamp(task, device)
-        with startup_notice(task.id or type(task).__name__, cold=not _exists(stamp)):
+        with startup_notice(task.id or type(task).__name__):
             self.simulation = Simulation(task, self.exchange, device)
-        _touch(stamp)
         self.compile_seconds = self.simulation.compile_seconds
         # On the CPU these are views on the device arrays themselves.
         self._host = {name: array.numpy() for name, array in self.exchange.items()}
@@ -131,9 +125,8 @@ class WorkerWorlds:
         self._own: Simulation | None = None
         self._slowest = 0.0
         self._closed = False
-        stamp = _ready_stamp(task, self.device)
         try:
-            with startup_notice(task.id or type(task).__name__, cold=not _exists(stamp)):
+            with startup_notice(task.id or type(task).__name__):
                 # They import while this process compiles; then they find its kernels.
                 self._links = [_Link(k, self._shared.fd) for k in range(1, workers)]
                 self._own = Simulation(task, self._shared.slice(0, self._slices[0][1]), self.device)
@@ -141,7 +134,6 @@ class WorkerWorlds:
         except BaseException:
             self.close()
             raise
-        _touch(stamp)
         others = [link.compile_seconds for link in self._links]
         self.compile_seconds = max([self._own.compile_seconds, *others])
 
@@ -383,37 +375,6 @@ class _Link:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _exists(stamp: Path | None) -> bool:
-    return stamp is not None and stamp.exists()
-
-
-def _touch(stamp: Path | None) -> None:
-    if stamp is not None:
-        with contextlib.suppress(OSError):
-            stamp.touch()
-
-
-def _ready_stamp(task: Task, device: wp.Device) -> Path | None:
-    """A file that exists once this task's kernels have been compiled on this machine."""
-    cache = wp.config.kernel_cache_dir
-    if not cache or not Path(cache).is_dir():
-        return None
-    digest = hashlib.sha256()
-    package = Path(__file__).resolve().parent.parent
-    reference = wire.task_reference(task)
-    sources = sorted(package.rglob("*.py"))
-    if reference["path"]:
-        sources.append(Path(reference["path"]))
-    for source in sources:
-        status = source.stat()
-        digest.update(f"{source} {status.st_size} {status.st_mtime_ns}\n".encode())
-    for name in ("warp-lang", "mujoco-warp"):
-        digest.update(importlib.metadata.version(name).encode())
-    del reference["search_path"]
-    digest.update(json.dumps([device.name, reference], sort_keys=True, default=str).encode())
-    return Path(cache) / f"proveout-{digest.hexdigest()[:24]}.ready"
 
 
 def make_worlds(

@@ -32,6 +32,15 @@ def describe_reason(bits: int) -> str:
     return ", ".join(text for bit, text in REASONS.items() if bits & bit) or "valid"
 
 
+def count_reasons(bits: np.ndarray) -> dict[str, int]:
+    """How often each reason occurs among `invalid_reason` values, by its words; the present ones.
+
+    A world with two reasons counts under both.
+    """
+    counts = {text: int(((bits & bit) != 0).sum()) for bit, text in REASONS.items()}
+    return {text: count for text, count in counts.items() if count}
+
+
 @dataclass(frozen=True)
 class ParameterColumns:
     """Where a randomised value goes: some components of one per-world array.

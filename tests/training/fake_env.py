@@ -18,6 +18,7 @@ from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.task import Kpi, RewardWeights, TaskConfig, quantity
+from proveout.envs.core.worlds import CONTACT_LOST
 
 ID = "fake/Point-v0"
 # Half the side of the square that the point must not leave [m].
@@ -40,6 +41,7 @@ class PointConfig(TaskConfig):
     episode_seconds: float = quantity(2.0, "s", "time after which an episode is truncated")
     tolerance: float = quantity(0.2, "m", "success within this distance of the goal")
     invalid_world: int = quantity(-1, "1", "this world is invalid after the fifth step")
+    all_invalid: bool = quantity(False, "1", "every world is invalid after the fifth step")
     step_seconds: float = quantity(0.0, "s", "time that a step takes, to test interruptions")
     reward_weights: PointWeights = PointWeights()
 
@@ -205,14 +207,11 @@ class PointVectorEnv(VectorEnv):
         reward = (terms @ [weights.distance, weights.effort]).astype(np.float32)
         terminated: Any = (np.abs(self._position) > _WALL).any(axis=1)
         truncated: Any = (self._step >= self.max_steps) & ~terminated
-        invalid = np.zeros(self.num_envs, bool)
-        if 0 <= self.config.invalid_world < self.num_envs:
-            bad = self.config.invalid_world
-            invalid[bad] = self._step[bad] == 5
-            if invalid[bad]:
-                self._position[bad] = np.nan
-                reward[bad] = np.nan
-                terminated[bad], truncated[bad] = False, True
+        chosen = np.arange(self.num_envs) == self.config.invalid_world
+        invalid = (chosen | self.config.all_invalid) & (self._step == 5)
+        self._position[invalid] = np.nan
+        reward[invalid] = np.nan
+        terminated[invalid], truncated[invalid] = False, True
         self._sums += np.concatenate([reward[:, None], terms], axis=1)
         done: Any = terminated | truncated
         final = self._observe()
@@ -237,6 +236,7 @@ class PointVectorEnv(VectorEnv):
             "episode_statistics": {k: self._out(v.copy()) for k, v in statistics.items()},
             "_episode_statistics": self._out(counted),
             "invalid": self._out(invalid),
+            "invalid_reason": self._out(np.where(invalid, CONTACT_LOST, 0).astype(np.int32)),
         }
         arrays = (self._observe(), reward, terminated, truncated)
         observation, reward, terminated, truncated = (self._out(array) for array in arrays)

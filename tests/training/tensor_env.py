@@ -92,7 +92,7 @@ class TensorPointVectorEnv(PointVectorEnv):
             "reward": reward,
             "terminated": terminated,
             "truncated": truncated,
-            "invalid_reason": info["invalid"],
+            "invalid_reason": info["invalid_reason"],
             "statistics": statistics,
             "statistics_mask": info["_episode_statistics"],
         }

@@ -84,7 +84,11 @@ def test_invalid_episodes_are_told_and_not_counted() -> None:
     result = evaluate(PointExpert(), spec, episodes=12)
     assert (result["episodes"], result["invalid_worlds"]) == (9, 3)
     assert result["success_rate"] == 1.0
-    assert "3 further episodes were invalid" in sentence(result)
+    assert result["invalid_reasons"] == {"contact lost (arena full)": 3}
+    text = sentence(result)
+    assert "3 further episodes were invalid" in text
+    assert "contact lost (arena full) (3); measure the room" in text
+    assert f"proveout capacities {ID}" in text
     alone = evaluate(
         PointExpert(), WorldsSpec(ID, PointConfig(invalid_world=0), num_envs=1), episodes=2
     )

@@ -53,6 +53,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["train", "--resume", "nowhere"], "no such folder"),
         (["evaluate", ID], "which policy?"),
         (["evaluate", "./nowhere"], "no such folder"),
+        (["evaluate", "runs/nowhere"], "neither a run directory"),
+        (["play", "point"], f"did you mean '{ID}'?"),
         (["evaluate", ID, "--policy", "randm"], "did you mean 'random'?"),
         (["evaluate", ID, "--policy", "expert", "--episodes", "0"], "at least 1"),
         (["play", ID, "--video", "a.gif", "--policy", "expert"], "must end in .mp4"),
@@ -93,6 +95,51 @@ def test_json_alone_on_standard_output() -> None:
     assert wanted <= set(result)
     assert result["episodes"] == 20
     assert result["kpis"]["undefined"] == {"mean": None, "std": None, "unit": "s", "episodes": 0}
+
+
+def test_worlds_that_are_never_valid_are_explained_and_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    invalid = ["--env.all-invalid", "--num-envs", "4"]
+    assert main(["evaluate", ID, "--policy", "expert", "--episodes", "8", *invalid]) == 1
+    out, err = capfd.readouterr()
+    assert "all 8 were invalid: contact lost (arena full) (8)" in out
+    assert f"proveout capacities {ID}" in err
+    assert main(["train", ID, "--no-video", *invalid]) == 2
+    err = capfd.readouterr().err
+    assert "episodes were all invalid, so that nothing can be learnt: contact lost" in err
+
+
+@pytest.mark.parametrize("flags", [["--workers", "99"], ["--device", "cuda:99"]])
+def test_a_training_that_cannot_begin_leaves_no_folder(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "proveout/Highway-v0", "--num-envs", "4", *flags]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_task_file_is_told_and_leaves_the_others(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("import math\nmath.no_such_thing\n")
+    taken = tmp_path / "fake_env.py"
+    taken.write_text(
+        f"from proveout.envs import register\n\n\n@register({ID!r})\nclass Other:\n    pass\n"
+    )
+    files = os.pathsep.join([TASKS, str(broken), str(taken)])
+    told = subprocess.run(
+        [sys.executable, "-m", "proveout.training.cli", "list"],
+        env={**os.environ, "PROVEOUT_TASKS": files},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert told.returncode == 0
+    assert ID in told.stdout
+    first, second = told.stderr.splitlines()
+    assert f"{broken}, line 2, cannot be loaded: AttributeError" in first
+    assert f"task id '{ID}' is taken by PointTask in {TASKS}" in second
 
 
 def test_list_json(capfd: pytest.CaptureFixture[str]) -> None:

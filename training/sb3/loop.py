@@ -12,8 +12,13 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from proveout.assets.errors import ProveoutError
 from proveout.training.distributed import Ranks
+from proveout.training.invalid import explained
 from proveout.training.progress import Progress
+
+# Invalid episodes a world, without a valid one in between, after which a training stops.
+_HOPELESS = 5
 
 
 class StopRequested(Exception):
@@ -23,6 +28,10 @@ class StopRequested(Exception):
         """Keep the signal's number."""
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
+
+
+class NothingValidError(ProveoutError):
+    """A training whose worlds are never valid."""
 
 
 class StopSignals:
@@ -81,6 +90,7 @@ class TrainingLoop(BaseCallback):
         checkpoint_interval: float,
         seconds_before: float = 0.0,
         ranks: Ranks | None = None,
+        env_id: str = "ENV",
     ) -> None:
         """Set up.
 
@@ -92,6 +102,7 @@ class TrainingLoop(BaseCallback):
             checkpoint_interval: Seconds between two checkpoints.
             seconds_before: Training time of the run before it was resumed [s].
             ranks: Those that train together; `save` is called on all at once.
+            env_id: Registered id, for messages.
         """
         super().__init__()
         self.venv = venv
@@ -100,6 +111,10 @@ class TrainingLoop(BaseCallback):
         self.save = save
         self.checkpoint_interval = checkpoint_interval
         self.ranks = ranks or Ranks()
+        self.env_id = env_id
+        self._worlds = int(venv.num_envs)
+        self._valid = 0.0
+        self._invalid_then = 0
         self._before = seconds_before
         self._began = time.monotonic()
         self._saved = self._began
@@ -124,6 +139,20 @@ class TrainingLoop(BaseCallback):
             self.save(self.seconds, False)
             self._saved = time.monotonic()
 
+    def _refuse_all_invalid(self, invalid: int) -> None:
+        """Stop a training that sees nothing but invalid episodes, several in every world."""
+        if invalid == 0:
+            return
+        valid, worlds = self.ranks.total(self.venv.num_episodes), self.ranks.total(self._worlds)
+        if valid > self._valid:
+            self._valid, self._invalid_then = valid, invalid
+        since = int(invalid - self._invalid_then)
+        if since >= _HOPELESS * worlds:
+            raise NothingValidError(
+                f"the last {since} episodes were all invalid, so that nothing can be learnt: "
+                f"{explained(self.venv.invalid_reasons, self.env_id)}"
+            )
+
     def _on_step(self) -> bool:
         return True
 
@@ -134,6 +163,7 @@ class TrainingLoop(BaseCallback):
             self.logger.record_mean(f"episode/{name}", value)
         self.logger.record("rollout/invalid_worlds", invalid)
         self.logger.record("time/training_seconds", self.seconds)
+        self._refuse_all_invalid(invalid)
         if "return" in means:
             self._figures["return"] = f"{means['return']:.2f}"
         if "success" in means:

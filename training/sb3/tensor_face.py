@@ -59,7 +59,7 @@ class TensorFace:
             self._log = {
                 "statistics": torch.zeros((steps, *t["statistics"].shape), device=device),
                 "counts": torch.zeros(shape, dtype=torch.bool, device=device),
-                "invalid": torch.zeros(shape, dtype=torch.bool, device=device),
+                "invalid_reason": torch.zeros(shape, dtype=torch.int32, device=device),
             }
 
     def advance(self, actions: torch.Tensor) -> None:
@@ -68,7 +68,7 @@ class TensorFace:
         t, row = self.tensors, self._rows
         self._log["statistics"][row].copy_(t["statistics"])
         self._log["counts"][row].copy_(t["statistics_mask"])
-        torch.ne(t["invalid_reason"], 0, out=self._log["invalid"][row])
+        self._log["invalid_reason"][row].copy_(t["invalid_reason"])
         self._rows += 1
 
     def end_rollout(self) -> list[dict[str, Any]]:
@@ -80,7 +80,9 @@ class TensorFace:
         """
         log = {name: part[: self._rows] for name, part in self._log.items()}
         rows = log["statistics"][log["counts"]].cpu().numpy()
-        self._venv.book(self._names, rows, int(log["invalid"].sum()))
+        self._venv.book(self._names, rows)
+        reasons = log["invalid_reason"]
+        self._venv.book_invalid(reasons[reasons != 0].cpu().numpy())
         # SB3 looks at the last hundred or so; the means of all are in the bridge's books.
         return [self._episode(row) for row in rows[-1000:].tolist()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
+from proveout.envs.core.worlds import REASONS, count_reasons
 from proveout.training.sb3.errors import BridgeError
 from proveout.training.sb3.tensor_face import TensorFace
 
@@ -41,6 +43,7 @@ class SB3VecEnv(VecEnv):
     Attributes:
         env: The vector environment.
         num_invalid: Invalid worlds since creation.
+        invalid_reasons: How often each reason was given, by its words.
         num_episodes: Finished episodes that count since creation.
         started: `time.monotonic()` at creation [s].
     """
@@ -72,6 +75,7 @@ class SB3VecEnv(VecEnv):
             )
         self.env = env
         self.num_invalid = 0
+        self.invalid_reasons: Counter[str] = Counter()
         self.num_episodes = 0
         self.closed = False
         self.started = time.monotonic()
@@ -145,7 +149,8 @@ class SB3VecEnv(VecEnv):
         if "invalid" in info:
             invalid = _numpy(info["invalid"])[worlds].astype(bool)
         if invalid.any():
-            self.num_invalid += int(invalid.sum())
+            bits = _numpy(info.get("invalid_reason", np.zeros(self.num_envs, int)))
+            self.book_invalid(bits[worlds[invalid]])
             rewards[worlds[invalid]] = 0.0
             final = _replace(final, invalid, _take(self._observation, worlds[invalid]))
         counted, names, rows = self._statistics(worlds, info, invalid)
@@ -190,17 +195,21 @@ class SB3VecEnv(VecEnv):
             names = [_RETURN, _LENGTH]
             table = np.stack([self._returns[worlds], self._lengths[worlds]], axis=1)
             counted = ~invalid
-        self.book(names, table[counted], 0)
+        self.book(names, table[counted])
         return counted.tolist(), names, table.tolist()
 
-    def book(self, names: Sequence[str], rows: np.ndarray, invalid: int) -> None:
-        """Count finished episodes that count, and invalid worlds.
+    def book_invalid(self, bits: np.ndarray) -> None:
+        """Count invalid worlds by their `invalid_reason`, shape (worlds,)."""
+        self.num_invalid += len(bits)
+        self.invalid_reasons.update(count_reasons(bits))
+
+    def book(self, names: Sequence[str], rows: np.ndarray) -> None:
+        """Count finished episodes that count.
 
         Args:
-            names: Of the statistics. rows: (episodes, statistics). invalid: number of worlds.
+            names: Of the statistics. rows: (episodes, statistics).
         """
         self.num_episodes += len(rows)
-        self.num_invalid += invalid
         for column, name in enumerate(names):
             values = rows[:, column]
             values = values[np.isfinite(values)]
@@ -245,6 +254,8 @@ class SB3VecEnv(VecEnv):
         state["bridge/returns"] = self._returns.copy()
         state["bridge/lengths"] = self._lengths.copy()
         state["bridge/counters"] = np.array([self.num_invalid, self.num_episodes], np.int64)
+        reasons = [self.invalid_reasons[text] for text in REASONS.values()]
+        state["bridge/invalid_reasons"] = np.array(reasons, np.int64)
         return state
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
@@ -255,6 +266,8 @@ class SB3VecEnv(VecEnv):
         self._returns[:] = state["bridge/returns"]
         self._lengths[:] = state["bridge/lengths"]
         self.num_invalid, self.num_episodes = (int(n) for n in state["bridge/counters"])
+        counts = (int(n) for n in state["bridge/invalid_reasons"])
+        self.invalid_reasons = Counter(dict(zip(REASONS.values(), counts, strict=False)))
         self._reset_seeds()
 
     # The rest of the VecEnv interface

@@ -87,8 +87,10 @@ def _same_step(session: Session, run: list[Step], done: list, record: Recorder) 
                     "expected its last observation (SAME_STEP).",
                 )
                 continue
-            total += 1
             _check_row(space, row, world, t, record)
+            if _invalid(step, world):
+                continue  # its last valid observation stands for the one that is not
+            total += 1
             equals_reset += [(t, world)] if same(row, rows(step.obs, world)) else []
             equals_previous += [(t, world)] if same(row, rows(run[t - 1].obs, world)) else []
     if total and len(equals_reset) == total:
@@ -107,6 +109,11 @@ def _same_step(session: Session, run: list[Step], done: list, record: Recorder) 
             f"info['final_obs'] equals the previous step's observation for every finished world, "
             f"first world {world} at step {t}: it was taken before the last step.",
         )
+
+
+def _invalid(step: Step, world: int) -> bool:
+    told = np.atleast_1d(np.asarray(step.info.get("invalid", False)))
+    return bool(told[world]) if world < len(told) else False
 
 
 def _check_mask(mask: Any, done: np.ndarray, t: int, record: Recorder) -> None:

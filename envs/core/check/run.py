@@ -30,7 +30,7 @@ from proveout.envs.core.check.replay import (
 )
 from proveout.envs.core.check.report import CheckReport, Recorder
 from proveout.envs.core.check.session import Session, Step
-from proveout.envs.core.check.step import check_step, check_unchanged
+from proveout.envs.core.check.step import check_step, check_unchanged, check_validity
 
 # Checks that every step of the first rollout makes, beside that of the observation.
 FORM_CHECKS = ("reward", "ends", "finite", "device", "info", "invalid")
@@ -141,10 +141,13 @@ def _check_env(
             run.append(step)
     if len(run) <= steps:
         return session, []
+    check_validity(run, session.num_envs, record)
     if not any("invalid" in step.info for step in run):
         record.skip("invalid", "the environment does not tell invalid worlds in info['invalid'].")
     if not session.tensors:
-        record.skip("device", "NumPy arrays lie on the host and nowhere else; only torch data needs this.")
+        record.skip(
+            "device", "NumPy arrays lie on the host and nowhere else; only torch data needs this."
+        )
     reason = incomparable(session, run)
     for check in COMPARISONS if reason else ():
         record.skip(check, reason)

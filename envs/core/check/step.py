@@ -17,7 +17,8 @@ from proveout.envs.core.check.data import (
     space_leaves,
 )
 from proveout.envs.core.check.report import Recorder
-from proveout.envs.core.check.session import Step
+from proveout.envs.core.check.session import Step, ends
+from proveout.envs.core.worlds import count_reasons
 
 # Info without a mask: it speaks of every world at every step, or has a check of its own.
 UNMASKED = ("invalid", "final_obs")
@@ -248,6 +249,29 @@ def _check_invalid(step: Step, worlds: int, number: int, where: str, record: Rec
             record.error(
                 "invalid", "ends", f"World {world} is invalid at {where} and was not truncated."
             )
+
+
+def check_validity(run: list[Step], worlds: int, record: Recorder) -> None:
+    """Check that some episode of a rollout ended as a valid one."""
+    valid, first, bits = 0, 0, []
+    for number, step in enumerate(run[1:], start=1):
+        invalid, done = np.asarray(step.info.get("invalid", False)), ends(step, worlds)
+        if done is None or invalid.shape != done.shape:
+            return
+        valid += int((done & ~invalid).sum())
+        if invalid.any():
+            first = first or number
+            bits.append(np.asarray(step.info.get("invalid_reason", np.zeros(worlds, int)))[invalid])
+    if not first or valid:
+        return
+    counts = count_reasons(np.concatenate(bits))
+    why = ", ".join(f"{text} ({n} times)" for text, n in counts.items()) or "no reason is told"
+    record.error(
+        "invalid",
+        "all",
+        f"Every episode that ended was invalid, the first at step {first}: {why}. What follows "
+        "from this may be reported by other checks too.",
+    )
 
 
 def identical_worlds(step: Step, worlds: int) -> bool:
