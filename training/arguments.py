@@ -52,7 +52,10 @@ def mirror(config_class: type, default: Any) -> Any:
 
 def _help(metadata: Any) -> str:
     text, unit = metadata.get("help", ""), metadata.get("unit", "")
-    return f"{text} [{unit}]" if unit and unit != "1" else text
+    signs = (("above", ">"), ("low", ">="), ("high", "<="))
+    bounds = [f"{sign} {metadata[key]:g}" for key, sign in signs if key in metadata]
+    notes = ", ".join([unit] * (unit not in ("", "1")) + bounds)
+    return f"{text} [{notes}]" if notes else text
 
 
 def combine(flags: Any, env: Any | None = None) -> Any:

@@ -25,7 +25,7 @@ from proveout.training.optional import MissingPackageError
 from proveout.training.presets import Preset, build_algorithm, make_preset
 from proveout.training.progress import Progress, say
 from proveout.training.rsl_rl import RslRlVecEnv, make_runner
-from proveout.training.sb3.tensor_ppo import _unchecked_distributions
+from proveout.training.sb3.distributions import unchecked_distributions
 from proveout.training.sb3.vec_env import SB3VecEnv
 from proveout.training.tasks import WorldsSpec, make_worlds, task_class
 
@@ -83,7 +83,8 @@ def benchmark_training(spec: WorldsSpec, load: TrainingLoad | None = None) -> di
 
         - ms_per_step: a step of all worlds in a roll-out [ms], with what comes once a roll-out
           (final values, advantages, statistics) spread over its steps;
-        - overhead_ms: how much that is beyond the floor's [ms];
+        - overhead_ms: how much that is beyond the floor's of the same round, median over the rounds
+          [ms];
         - ms_per_iteration: roll-out and learning [ms]; of the floor, which learns nothing, its
           roll-out;
         - steps_per_s: samples/s of the iteration.
@@ -165,12 +166,13 @@ def _contestants(
         return build_algorithm(replace(preset, algo=algo), venv, seed=load.seed, device=device)
 
     tensors = SB3VecEnv(env)
-    floor = model("tensor_ppo", tensors)
+    tensor_ppo = model("tensor_ppo", tensors)
     contestants: dict[str, _Contestant] = {
-        FLOOR: _Floor(env, floor.policy, load.n_steps, device),
+        # The same policy as it learns, so that the worlds go through the same motions.
+        FLOOR: _Floor(env, tensor_ppo.policy, load.n_steps, device),
         "sb3_naive": _StableBaselines(env, model("ppo", VecMonitor(NaiveVecEnv(env))), device),
         "sb3_adapter": _StableBaselines(env, model("ppo", SB3VecEnv(env)), device),
-        "tensor_ppo": _StableBaselines(env, model("tensor_ppo", tensors), device),
+        "tensor_ppo": _StableBaselines(env, tensor_ppo, device),
     }
     adapted: RslRlVecEnv | None = None
     try:
@@ -207,7 +209,11 @@ def _figures(
     def milliseconds(name: str, part: str) -> float:
         return 1e3 * statistics.median(getattr(turn, part) for turn in times[name])
 
-    floor = milliseconds(FLOOR, "rollout") / n_steps
+    def overhead(name: str) -> float:
+        # Against the floor of the same round: a slow minute slows both.
+        pairs = zip(times[name], times[FLOOR], strict=True)
+        return 1e3 * statistics.median(a.rollout - b.rollout for a, b in pairs) / n_steps
+
     told: dict[str, dict[str, float] | None] = {}
     for name in CONTESTANTS:
         if name not in times:
@@ -215,7 +221,7 @@ def _figures(
             continue
         step = milliseconds(name, "rollout") / n_steps
         iteration = milliseconds(name, "iteration")
-        values = (step, 1e3 * samples / iteration, step - floor, iteration)
+        values = (step, 1e3 * samples / iteration, overhead(name), iteration)
         told[name] = dict(zip(FIGURES, values, strict=True))
     return told
 
@@ -226,13 +232,13 @@ class _Floor:
     def __init__(self, env: Any, policy: Any, n_steps: int, device: str) -> None:
         self._env, self._policy, self._n_steps, self._device = env, policy, n_steps, device
         self._tensors = env.tensors()
-        policy.set_training_mode(False)
         env.reset(seed=0)
 
     def __call__(self) -> _Turn:
         env, policy, observation = self._env, self._policy, self._tensors["observation"]
+        policy.set_training_mode(False)
         began = _now(self._device)
-        with torch.no_grad(), _unchecked_distributions():
+        with torch.no_grad(), unchecked_distributions():
             for _ in range(self._n_steps):
                 env.advance(policy(observation)[0])
         seconds = _now(self._device) - began
@@ -294,7 +300,7 @@ class _RslRl:
 
     def __call__(self) -> _Turn:
         # Its users have torch's argument checks off.
-        with _unchecked_distributions():
+        with unchecked_distributions():
             began = _now(self._device)
             self._runner.learn(1)
             ended = _now(self._device)

@@ -42,7 +42,7 @@ class EvaluateFlags:
     policy: str | None = _flag(
         None, "random, expert, pretrained, a run or a file; None: the RUN's own"
     )
-    episodes: int = _flag(1000, "each world contributes the same number", "episodes")
+    episodes: int = _flag(1000, "shared out among the worlds beforehand", "episodes")
     num_envs: int | None = _flag(None, "None: a number that divides the episodes", "worlds")
     seed: int = _flag(0, "of the worlds")
     device: str = _flag("auto", "auto, cpu or cuda:N")
@@ -210,12 +210,12 @@ def _status(run: Run) -> int:
 
 def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Measure a policy."""
-    from proveout.training.evaluate import evaluate, sentence
+    from proveout.training.evaluate import evaluate, kpi_lines, sentence
     from proveout.training.policy_source import PolicySource
 
     target, rest = _take_target(arguments)
     env_id, run, base = _resolve(target)
-    flags, config = _parse_with_config(rest, EvaluateFlags, prog, text, env_id, base)
+    flags, config = _parse_with_config(rest, EvaluateFlags, prog, text, env_id, base, "RUN|ENV")
     assert env_id is not None
     with quiet_stdout(flags.json) as emit:
         policy = _policy_text(flags.policy, run, None, prog)
@@ -237,12 +237,7 @@ def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
         if flags.json:
             emit(dump_json(result))
         else:
-            emit(sentence(result))
-            for name, kpi in result["kpis"].items():
-                if kpi["mean"] is None:
-                    emit(f"  {name:<28} undefined in every episode")
-                else:
-                    emit(f"  {name:<28} {kpi['mean']:.4g} +- {kpi['std']:.3g} {kpi['unit']}")
+            emit("\n".join([sentence(result), *kpi_lines(result)]))
         if result["invalid_worlds"]:
             why = explained(result["invalid_reasons"], env_id)
             print(
@@ -254,12 +249,12 @@ def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
 
 def play_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Watch a policy."""
-    from proveout.training.play import play, play_in_window
+    from proveout.training.play import episode_lines, play, play_in_window
     from proveout.training.policy_source import PolicySource
 
     target, rest = _take_target(arguments)
     env_id, run, base = _resolve(target)
-    flags, config = _parse_with_config(rest, PlayFlags, prog, text, env_id, base)
+    flags, config = _parse_with_config(rest, PlayFlags, prog, text, env_id, base, "RUN|ENV")
     assert env_id is not None
     source = PolicySource(
         _policy_text(flags.policy, run, "pretrained", prog), flags.trust_pickle, flags.seed
@@ -268,11 +263,10 @@ def play_command(arguments: Sequence[str], prog: str, text: str) -> int:
         play_in_window(source, env_id, config, episodes=flags.episodes, seed=flags.seed)
         return 0
     spec = WorldsSpec(env_id, config, num_envs=flags.num_envs)
-    told = play(source, spec, video=flags.video, episodes=flags.episodes, seed=flags.seed)
-    for row in told:
-        world = int(row.pop("world"))
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items())
-        print(f"world {world}: {figures}")
+    told = play(
+        source, spec, video=flags.video, episodes=flags.episodes, seed=flags.seed, shown=True
+    )
+    print("\n".join(episode_lines(task_class(env_id), config, told)))
     if flags.video is not None:
         print(f"Video: {flags.video}")
     return 0
@@ -345,7 +339,7 @@ def export_command(arguments: Sequence[str], prog: str, text: str) -> int:
     from proveout.training.export import export
 
     target, rest = _take_target(arguments)
-    flags = _parse_flags(rest, ExportFlags, prog, text)
+    flags = _parse_flags(rest, ExportFlags, f"{prog} RUN", text)
     if target is None:
         raise UsageError(f"which run? {prog} RUN --format safetensors|onnx|torchscript --out FILE")
     written = export(Run.open(target), flags.out, flags.format)
@@ -414,6 +408,7 @@ def _parse_with_config(
     text: str,
     env_id: str | None,
     base: Any,
+    target: str = "ENV",
 ) -> tuple[Any, Any]:
     """Parse a command's flags and, under `--env.`, the config of an environment.
 
@@ -424,6 +419,7 @@ def _parse_with_config(
         text: For the help.
         env_id: None: only `--help` can be answered.
         base: Config for the defaults; None: the task's own.
+        target: What stands for the first argument in the help.
 
     Raises:
         UsageError: no environment.
@@ -431,7 +427,7 @@ def _parse_with_config(
     flags_kind = mirror(kind, kind())
     if env_id is None:
         if "--help" in arguments or "-h" in arguments:
-            parse(["--help"], combine(flags_kind), prog=f"{prog} ENV", description=text)
+            parse(["--help"], combine(flags_kind), prog=f"{prog} {target}", description=text)
         raise UsageError(f"which environment? `proveout list` shows them; see {prog} --help")
     config_class = task_class(env_id).config_class
     defaults = config_class() if base is None else base

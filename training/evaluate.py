@@ -170,6 +170,17 @@ def _summary(env: Any, names: list[str], table: np.ndarray) -> dict[str, Any]:
     }
 
 
+def kpi_lines(result: dict[str, Any]) -> list[str]:
+    """Return a line for each KPI of an evaluation."""
+    lines = []
+    for name, kpi in result["kpis"].items():
+        if kpi["mean"] is None:
+            lines.append(f"  {name:<28} undefined in every episode")
+        else:
+            lines.append(f"  {name:<28} {kpi['mean']:.4g} +- {kpi['std']:.3g} {kpi['unit']}")
+    return lines
+
+
 def sentence(result: dict[str, Any]) -> str:
     """Return an evaluation in words."""
     invalid, why = result["invalid_worlds"], explained(result["invalid_reasons"], result["env_id"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 
 from proveout.envs.core.errors import ConfigError
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
+from proveout.training.progress import Progress
 from proveout.training.tasks import WorldsSpec, make_worlds, task_class
 from proveout.training.video import tile, write_video
 
@@ -22,6 +25,7 @@ def play(
     video: Path | None,
     episodes: int = 3,
     seed: int = 0,
+    shown: bool = False,
 ) -> list[dict[str, float]]:
     """Roll out, and return the statistics of the episodes that finished.
 
@@ -31,6 +35,7 @@ def play(
         video: Where to write it (.mp4); None: no picture, statistics only.
         episodes: Episodes of each world.
         seed: Of the worlds.
+        shown: Show progress on standard error.
     """
     if episodes < 1:
         raise ConfigError(f"episodes must be at least 1, got {episodes}.")
@@ -41,15 +46,38 @@ def play(
         if isinstance(policy, PolicySource):
             policy = load_policy(policy, env)
         told: list[dict[str, float]] = []
-        frames = _frames(policy, env, episodes, seed, told, drawn != ())
-        if video is None:
-            for _ in frames:
-                pass
-        else:
-            write_video(video, frames, float(env.metadata.get("render_fps", 20)))
+        with Progress("play", episodes * env.num_envs, unit="episodes", shown=shown) as progress:
+            frames = _frames(policy, env, episodes, seed, told, drawn != (), progress)
+            if video is None:
+                for _ in frames:
+                    pass
+            else:
+                write_video(video, frames, float(env.metadata.get("render_fps", 20)))
         return told
     finally:
         env.close()
+
+
+def episode_lines(task_class: Any, config: Any, episodes: Sequence[dict[str, float]]) -> list[str]:
+    """Return a line for each episode that `play` told of, with its KPIs in their units."""
+    lines, count = [], Counter[int]()
+    for row in episodes:
+        world = int(row["world"])
+        count[world] += 1
+        head = f"world {world}, episode {count[world]}: "
+        if row.get("invalid"):
+            lines.append(f"{head}invalid, not counted")
+            continue
+        outcome = "success" if row["success"] > 0.5 else "failure"
+        seconds = row["length"] * config.control_dt
+        figures = [f"{outcome} after {seconds:.1f} s", f"return {row['return']:.3g}"]
+        for kpi in task_class.kpis:
+            unit = "" if kpi.unit == "1" else f" {kpi.unit}"
+            value = row[kpi.name]
+            told = f"{value:.3g}{unit}" if math.isfinite(value) else "undefined"
+            figures.append(f"{kpi.name} {told}")
+        lines.append(head + ", ".join(figures))
+    return lines
 
 
 def _frames(
@@ -59,11 +87,14 @@ def _frames(
     seed: int,
     told: list[dict[str, float]],
     drawn: bool,
+    progress: Progress,
 ) -> Iterator[np.ndarray]:
     """Yield a picture for each step; append the statistics of finished episodes to `told`."""
     observation, _ = env.reset(seed=seed)
     left = np.full(env.num_envs, episodes)
+    frame = 0
     while (left > 0).any():
+        frame += 1
         if drawn:
             yield tile(env.render())
         observation, _, terminated, truncated, info = env.step(actions_of(policy, observation))
@@ -75,6 +106,7 @@ def _frames(
             statistics = info["episode_statistics"]
             row = {name: float(values[world]) for name, values in statistics.items()}
             told.append({"world": float(world), **row})
+        progress.update(len(told), {"frames": str(frame)} if drawn else None)
 
 
 def play_in_window(

@@ -18,7 +18,7 @@ from typing import Any
 from proveout.envs.core.errors import ConfigError, ProveoutError, RunError
 from proveout.training import checkpoint as checkpoints
 from proveout.training.distributed import Ranks, joined
-from proveout.training.evaluate import DEFAULT_EPISODES, evaluate, sentence
+from proveout.training.evaluate import DEFAULT_EPISODES, evaluate, kpi_lines, sentence
 from proveout.training.invalid import explained
 from proveout.training.presets import Preset, build_algorithm, make_preset, run_preset
 from proveout.training.progress import Progress, say
@@ -237,6 +237,8 @@ def _learn(
         workers=ranks.workers(settings.workers, preset.num_envs, device),
         # All worlds timing out together would cost one batch-1 value forward each, in one step.
         phase_spread=1.0,
+        # Where the actions are made on the worlds' own device, they stay there.
+        array_type="torch" if settings.algo.startswith("tensor_") else "numpy",
     )
     import torch
 
@@ -253,7 +255,7 @@ def _learn(
         ranks.leave()
     if not ranks.first:
         return run
-    spec = replace(spec, phase_spread=0.0, workers=settings.workers)
+    spec = replace(spec, phase_spread=0.0, workers=settings.workers, array_type="numpy")
     return _finish(run, policy, spec, settings, device)
 
 
@@ -378,9 +380,33 @@ def _finish(run: Run, policy: Any, spec: WorldsSpec, settings: TrainConfig, devi
     """Evaluate and film the finished policy."""
     seconds = run.manifest["training_seconds"]
     say(f"Trained {run.manifest['num_timesteps']} samples in {seconds:.1f} s.")
+    try:
+        _evaluate_and_film(run, policy, spec, settings, device)
+    except KeyboardInterrupt:
+        say(
+            f"\nStopped; the policy is trained and saved: {run.folder / POLICY}\n"
+            f"Measure: proveout evaluate {run.folder}"
+        )
+        raise
+    run.update(state="complete")
+    say(
+        f"Policy: {run.folder / POLICY}\n"
+        f"Watch:  proveout play {run.folder} --video out.mp4\n"
+        f"Curves: tensorboard --logdir {settings.runs}"
+    )
+    return run
+
+
+def _evaluate_and_film(
+    run: Run, policy: Any, spec: WorldsSpec, settings: TrainConfig, device: str
+) -> None:
     # Another seed than the training's: these start states were never seen.
     seed = settings.seed + 1_000_003
     if settings.evaluation_episodes > 0:
+        say(
+            f"Evaluating without exploration, from start states of another seed ({seed}); the "
+            "success shown while training is that of exploring actions."
+        )
         result = evaluate(
             policy,
             replace(spec, num_envs=0),
@@ -391,16 +417,9 @@ def _finish(run: Run, policy: Any, spec: WorldsSpec, settings: TrainConfig, devi
         )
         result["policy"] = POLICY
         write_json(run.folder / EVALUATION, result)
-        say(sentence(result))
+        say("\n".join([sentence(result), *kpi_lines(result)]))
     if settings.video:
         _film(run, policy, spec, seed)
-    run.update(state="complete")
-    say(
-        f"Policy: {run.folder / POLICY}\n"
-        f"Watch:  proveout play {run.folder} --video out.mp4\n"
-        f"Curves: tensorboard --logdir {settings.runs}"
-    )
-    return run
 
 
 def _film(run: Run, policy: Any, spec: WorldsSpec, seed: int) -> None:

@@ -58,6 +58,14 @@ class Entry:
         if not isinstance(self.name, str) or not self.name.strip():
             raise LayoutError("A layout entry has an empty name; give every entry a name.")
         where = f"Layout entry '{self.name}'"
+        if not isinstance(self.shape, tuple | list):
+            raise LayoutError(
+                f"{where} has shape {self.shape!r}; expected a tuple, () for one number or (3,) "
+                "for three."
+            )
+        for key in _TEXT:
+            if not isinstance(getattr(self, key), str):
+                raise LayoutError(f"{where} has {key} {getattr(self, key)!r}; expected text.")
         shape = tuple(self.shape)
         if not all(isinstance(d, int | np.integer) and not isinstance(d, bool) for d in shape):
             raise LayoutError(f"{where} has shape {shape}; every dimension must be an integer.")

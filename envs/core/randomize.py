@@ -13,6 +13,8 @@ from proveout.envs.core.errors import ConfigError, unknown
 from proveout.envs.core.rng import normal, random_key, uniform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from proveout.envs.core.worlds import ParameterColumns
 
 wp.set_module_options({"enable_backward": False})
@@ -75,6 +77,35 @@ class Randomization:
                 f"randomisation of {self.field}: needs operation 'set' and low >= 0, got "
                 f"{self.operation!r} and {self.low}"
             )
+
+    def check_sign(self, name: str, columns: Sequence[ParameterColumns]) -> None:
+        """Refuse a range that turns the sign of a quantity, such as a negative mass.
+
+        Args:
+            name: Of this randomisation, for the message.
+            columns: Where its value goes.
+
+        Raises:
+            ConfigError: The model's value and an end of the range are of opposite sign.
+        """
+        for place in columns:
+            if place.reference is not None:
+                continue  # follows the quantity itself
+            nominal = place.nominal
+            for end in (self.low, self.high):
+                changed = {
+                    "scale": nominal * end,
+                    "add": nominal + end,
+                    "set": np.full_like(nominal, end),
+                }[self.operation]
+                bad = np.flatnonzero(
+                    (nominal * changed < 0.0) | ((nominal == 0.0) & (changed < 0.0))
+                )
+                if len(bad):
+                    raise ConfigError(
+                        f"randomisation {name}: {self.operation} {end:g} turns the sign of "
+                        f"{self.field}, {nominal[bad[0]]:g} becomes {changed[bad[0]]:g}"
+                    )
 
     @property
     def active(self) -> bool:

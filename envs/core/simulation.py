@@ -140,6 +140,7 @@ class Simulation:
                 self._state["core/command_history"] = self._delay.history
             else:
                 columns = self.worlds.parameter(r.field, r.target)
+                r.check_sign(name, columns)
                 for i, place in enumerate(columns):
                     self._state[f"core/parameter/{name}/{i}"] = place.array
             self._bound.append(randomize.BoundRandomization(r, column, tuple(columns), self.device))

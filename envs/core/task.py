@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,15 +26,53 @@ STREAM_OBSERVATION_NOISE = 2
 STREAM_TASK = 16
 
 
-def quantity(default: Any, unit: str, text: str) -> Any:
-    """A config field with a unit and a line of help.
+def quantity(
+    default: Any,
+    unit: str,
+    text: str,
+    *,
+    above: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """A config field with a unit, a line of help and a range.
 
     Args:
         default: The default value.
         unit: SI unit, "1" for a pure number.
         text: What the field means; shown by `--help`.
+        above: The value must be greater than this.
+        low: Smallest value allowed.
+        high: Largest value allowed.
+
+    Raises:
+        ConfigError: Unit or text is no text, as when arguments are swapped.
     """
-    return dataclasses.field(default=default, metadata={"unit": unit, "help": text})
+    if not (isinstance(unit, str) and isinstance(text, str)):
+        raise ConfigError(
+            "quantity(default, unit, text): unit and text are strings, got "
+            f"quantity({default!r}, {unit!r}, {text!r})"
+        )
+    bounds = {"above": above, "low": low, "high": high}
+    metadata = {"unit": unit, "help": text, **{k: v for k, v in bounds.items() if v is not None}}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _check_field(field: dataclasses.Field[Any], value: Any) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return
+    name, unit = field.name, field.metadata.get("unit", "1")
+    unit = "" if unit == "1" else f" {unit}"
+    if not math.isfinite(value):
+        raise ConfigError(f"{name} must be a finite number, got {value}")
+    for bound, holds, words in (
+        ("above", operator.gt, "greater than"),
+        ("low", operator.ge, "at least"),
+        ("high", operator.le, "at most"),
+    ):
+        limit = field.metadata.get(bound)
+        if limit is not None and not holds(value, limit):
+            raise ConfigError(f"{name} must be {words} {limit:g}{unit}, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +104,7 @@ class TaskConfig:
             raise ConfigError(f"decimation must be an integer from 1, got {self.decimation}")
         for group in (self, self.reward_weights, self.randomization):
             for field in dataclasses.fields(group):
-                value = getattr(group, field.name)
-                if isinstance(value, float) and not math.isfinite(value):
-                    raise ConfigError(f"{field.name} must be a finite number, got {value}")
+                _check_field(field, getattr(group, field.name))
 
     def check(self, holds: bool, message: str) -> None:
         """Raise `ConfigError` with the class's name and a message unless it holds."""

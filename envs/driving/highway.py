@@ -16,7 +16,7 @@ driver has that starts in the learner's place: it is simulated beside, in the sa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import warp as wp
 
@@ -28,7 +28,7 @@ from proveout.envs.core.task import STREAM_TASK, Kpi, RewardWeights, TaskConfig,
 from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.drivers.highway_expert import HighwayExpert
 from proveout.envs.driving.drivers.table import DriverColumn, DriverKind
-from proveout.envs.driving.observe import nearest
+from proveout.envs.driving.observe import FARTHEST_GAP, lane_gaps, nearest
 from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose
 from proveout.envs.driving.task import RoadTask
 from proveout.envs.driving.traffic.shadow import advance_shadow, start_shadow
@@ -49,7 +49,6 @@ _DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
 _HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
 _MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
 _DECELERATION = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
-_FAR = wp.constant(100.0)  # m; gaps are observed up to here
 _LONGEST_TTC = wp.constant(20.0)  # s
 
 
@@ -80,46 +79,28 @@ class HighwayConfig(TaskConfig):
     control_dt: float = quantity(0.1, "s", "time between two actions")
     decimation: int = quantity(2, "1", "physics steps in one control step")
     episode_seconds: float = quantity(40.0, "s", "time after which an episode is truncated")
-    num_agents: int = quantity(16, "1", "cars in a world, the learner included; 2 to 21")
-    gap: float = quantity(36.0, "m", "mean distance of the cars of a lane at the start, centres")
-    slowest: float = quantity(20.0, "m/s", "lowest desired speed of the traffic")
+    num_agents: int = quantity(16, "1", "cars in a world, the learner included", low=2, high=21)
+    gap: float = quantity(
+        36.0, "m", "mean distance of the cars of a lane at the start, centres", low=15.0
+    )
+    slowest: float = quantity(20.0, "m/s", "lowest desired speed of the traffic", above=0.0)
     fastest: float = quantity(25.0, "m/s", "highest desired speed of the traffic")
-    time_headway: float = quantity(1.2, "s", "IDM time headway of the traffic")
-    desired_speed: float = quantity(30.0, "m/s", "desired speed of the IDM driver to beat")
-    max_speed: float = quantity(36.0, "m/s", "the learner does not accelerate beyond it")
-    max_acceleration: float = quantity(3.0, "m/s2", "acceleration for an action of 1")
-    max_braking: float = quantity(6.0, "m/s2", "deceleration for an action of -1")
-    max_lateral_acceleration: float = quantity(3.0, "m/s2", "steering for an action of 1")
-    max_steering: float = quantity(0.3, "rad", "steering angle at low speed")
+    time_headway: float = quantity(1.2, "s", "IDM time headway of the traffic", above=0.0)
+    desired_speed: float = quantity(
+        30.0, "m/s", "desired speed of the IDM driver to beat", above=0.0
+    )
+    max_speed: float = quantity(36.0, "m/s", "the learner does not accelerate beyond it", above=0.0)
+    max_acceleration: float = quantity(3.0, "m/s2", "acceleration for an action of 1", above=0.0)
+    max_braking: float = quantity(6.0, "m/s2", "deceleration for an action of -1", above=0.0)
+    max_lateral_acceleration: float = quantity(
+        3.0, "m/s2", "steering for an action of 1", above=0.0
+    )
+    max_steering: float = quantity(0.3, "rad", "steering angle at low speed", above=0.0, high=1.2)
     reward_weights: HighwayWeights = field(default_factory=HighwayWeights)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check(2 <= self.num_agents <= 21, "num_agents must be between 2 and 21")
-        self.check(0.0 < self.slowest <= self.fastest, "0 < slowest <= fastest expected")
-        self.check(self.gap >= 15.0, "gap must be at least 15 m")
-
-
-_PPO = {
-    "num_envs": 1024,
-    "total_timesteps": 2_000_000,
-    "n_steps": 16,
-    "batch_size": 4096,
-    "n_epochs": 3,
-    "learning_rate": 1e-3,
-    "adaptive_kl": (0.008, 0.025),
-    "gamma": 0.99,
-    "gae_lambda": 0.95,
-    "ent_coef": 0.0,
-    "max_grad_norm": 1.0,
-    "policy_kwargs": {
-        "net_arch": [128, 128],
-        "activation_fn": "elu",
-        "log_std_init": -1.0,
-        "ortho_init": False,
-        "action_head_scale": 0.05,
-    },
-}
+        self.check(self.slowest <= self.fastest, "slowest <= fastest expected")
 
 
 @register("proveout/Highway-v0")
@@ -127,7 +108,6 @@ class Highway(RoadTask):
     """A car overtakes dense traffic on a motorway."""
 
     config_class = HighwayConfig
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"ppo": _PPO}
     kpis = (
         Kpi("mean_speed", "m/s", "mean", "speed of the learner"),
         Kpi("idm_mean_speed", "m/s", "mean", "speed of the IDM driver in its place"),
@@ -442,31 +422,6 @@ def _reset_kernel(
         agents.velocity[worldid, agent] = velocity
 
 
-@wp.func
-def _observe_gaps(
-    agents: AgentArrays,
-    other_in: wp.array3d[int],
-    gap_in: wp.array3d[float],
-    worldid: int,
-    has_left: bool,
-    has_right: bool,
-    start: int,
-    out: wp.array2d[float],
-):
-    for side in range(3):
-        other = other_in[worldid, 0, side]
-        there = (side == 0) or (side == 1 and has_left) or (side == 2 and has_right)
-        gap = wp.clamp(gap_in[worldid, 0, side], 0.0, _FAR)
-        speed = float(0.0)
-        if other >= 0:
-            if gap < _FAR:
-                speed = agents.velocity[worldid, other] - agents.velocity[worldid, 0]
-        else:
-            gap = wp.where(there, _FAR, 0.0)
-        out[worldid, start + side] = gap / _FAR
-        out[worldid, start + 3 + side] = speed / 10.0
-
-
 @wp.kernel
 def _observe_kernel(
     # In:
@@ -501,15 +456,13 @@ def _observe_kernel(
     has_right = road.right[lane] >= 0
     observation_out[worldid, 7] = wp.where(has_left, 1.0, 0.0)
     observation_out[worldid, 8] = wp.where(has_right, 1.0, 0.0)
-    _observe_gaps(
-        agents, leader_in, leader_gap_in, worldid, has_left, has_right, 9, observation_out
-    )
-    _observe_gaps(
+    lane_gaps(agents, leader_in, leader_gap_in, worldid, has_left, has_right, 9, observation_out)
+    lane_gaps(
         agents, follower_in, follower_gap_in, worldid, has_left, has_right, 15, observation_out
     )
     observation_out[worldid, 21] = previous_action_in[worldid, 0]
     observation_out[worldid, 22] = previous_action_in[worldid, 1]
     nearest(
-        agents, worldid, 0, _NEIGHBOURS, _FAR, 1.0 / 50.0, 1.0 / 10.0, worldid, 23,
+        agents, worldid, 0, _NEIGHBOURS, FARTHEST_GAP, 1.0 / 50.0, 1.0 / 10.0, worldid, 23,
         observation_out,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Neighbours of an agent as a set of rows in its own frame.
+"""What an agent sees of the others: a set of rows in its own frame, and gaps in its lanes.
 
 A row is (present, x, y, vx, vy, cos heading, sin heading): the other body's centre, velocity and
 heading relative to the agent's body, in its frame (x ahead, y left). Rows come nearest first, by
@@ -13,6 +13,8 @@ wp.set_module_options({"enable_backward": False})
 
 NEIGHBOUR_FEATURES = wp.constant(7)
 """Columns of a neighbour's row."""
+FARTHEST_GAP = wp.constant(100.0)
+"""Gaps along a lane are observed up to here [m]."""
 
 
 @wp.func
@@ -84,6 +86,45 @@ def nearest(
             out[row, column + 6] = sin_between
             last_distance = best_distance
             last_index = best
+
+
+@wp.func
+def lane_gaps(
+    agents: AgentArrays,
+    other_in: wp.array3d[int],
+    gap_in: wp.array3d[float],
+    world: int,
+    has_left: bool,
+    has_right: bool,
+    start: int,
+    out: wp.array2d[float],
+):
+    """Write agent 0's gaps in the own, left and right lane, and the speeds beyond them.
+
+    Columns start to start + 2 of out[world]: gap / `FARTHEST_GAP`, 1 without a car, 0 without a
+    lane. The next three: the other's speed minus the own [10 m/s], 0 beyond `FARTHEST_GAP`.
+
+    Args:
+        agents: their state.
+        other_in: leaders or followers (world, agent, side), -1 where there is none.
+        gap_in: bumper to bumper [m], likewise.
+        world: index.
+        has_left: whether there is a lane to the left. has_right: to the right.
+        start: first column.
+        out: observations.
+    """
+    for side in range(3):
+        other = other_in[world, 0, side]
+        there = (side == 0) or (side == 1 and has_left) or (side == 2 and has_right)
+        gap = wp.clamp(gap_in[world, 0, side], 0.0, FARTHEST_GAP)
+        speed = float(0.0)
+        if other >= 0:
+            if gap < FARTHEST_GAP:
+                speed = agents.velocity[world, other] - agents.velocity[world, 0]
+        else:
+            gap = wp.where(there, FARTHEST_GAP, 0.0)
+        out[world, start + side] = gap / FARTHEST_GAP
+        out[world, start + 3 + side] = speed / 10.0
 
 
 @wp.kernel

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import mujoco
 import warp as wp
@@ -95,45 +95,26 @@ class ReachConfig(TaskConfig):
     control_dt: float = quantity(0.05, "s", "time between two actions")
     decimation: int = quantity(5, "1", "physics steps in one control step")
     episode_seconds: float = quantity(3.0, "s", "time after which an episode is truncated")
-    max_increment: float = quantity(0.12, "rad", "largest change of a joint target in one step")
-    start_noise: float = quantity(0.3, "rad", "half range of the start angles around home")
-    position_tolerance: float = quantity(0.02, "m", "distance that counts as reached")
-    angle_tolerance: float = quantity(0.2, "rad", "angle that counts as reached")
-    hold_seconds: float = quantity(0.25, "s", "time within the tolerances that is a success")
-    min_height: float = quantity(0.12, "m", "lowest goal above the floor")
+    max_increment: float = quantity(
+        0.12, "rad", "largest change of a joint target in one step", above=0.0
+    )
+    start_noise: float = quantity(
+        0.3, "rad", "half range of the start angles around home", low=0.0, high=1.5
+    )
+    position_tolerance: float = quantity(0.02, "m", "distance that counts as reached", above=0.0)
+    angle_tolerance: float = quantity(0.2, "rad", "angle that counts as reached", above=0.0)
+    hold_seconds: float = quantity(
+        0.25, "s", "time within the tolerances that is a success", above=0.0
+    )
+    min_height: float = quantity(0.12, "m", "lowest goal above the floor", low=0.0)
     reward_weights: ReachWeights = field(default_factory=ReachWeights)
     randomization: ReachRandomization = field(default_factory=ReachRandomization)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("max_increment", "position_tolerance", "angle_tolerance", "hold_seconds"):
-            self.check(getattr(self, name) > 0.0, f"{name} must be positive")
-        self.check(0.0 <= self.start_noise <= 1.5, "start_noise must be between 0 and 1.5 rad")
         self.check(
             self.hold_seconds <= self.episode_seconds, "hold_seconds must fit into the episode"
         )
-
-
-_PPO = {
-    "num_envs": 512,
-    "total_timesteps": 1_200_000,
-    "n_steps": 16,
-    "batch_size": 2048,
-    "n_epochs": 5,
-    "learning_rate": 1e-3,
-    "adaptive_kl": (0.008, 0.025),
-    "gamma": 0.98,
-    "gae_lambda": 0.95,
-    "ent_coef": 0.0,
-    "max_grad_norm": 1.0,
-    "policy_kwargs": {
-        "net_arch": [128, 128],
-        "activation_fn": "elu",
-        "log_std_init": -0.5,
-        "ortho_init": False,
-        "action_head_scale": 0.05,
-    },
-}
 
 
 @register("proveout/Reach-v0")
@@ -141,7 +122,6 @@ class Reach(ArticulatedTask):
     """A UR5e brings its tool to a random pose and holds it."""
 
     config_class = ReachConfig
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"ppo": _PPO}
     capacities = Capacities(contacts=0, constraints=6)
     kpis = (
         Kpi("final_distance", "m", "last", "distance from the goal at the end"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import mujoco
@@ -12,6 +13,28 @@ from proveout.envs.core.errors import ModelError
 from proveout.envs.core.task import Task
 from proveout.envs.factory.worlds import ArticulatedWorlds, Capacities
 
+# For hundreds to thousands of worlds; a task overrides what does not fit it.
+_PPO: dict[str, Any] = {
+    "num_envs": 512,
+    "total_timesteps": 1_200_000,
+    "n_steps": 16,
+    "batch_size": 2048,
+    "n_epochs": 5,
+    "learning_rate": 1e-3,
+    "adaptive_kl": (0.008, 0.025),
+    "gamma": 0.98,
+    "gae_lambda": 0.95,
+    "ent_coef": 0.0,
+    "max_grad_norm": 1.0,
+    "policy_kwargs": {
+        "net_arch": [128, 128],
+        "activation_fn": "elu",
+        "log_std_init": -0.5,
+        "ortho_init": False,
+        "action_head_scale": 0.05,
+    },
+}
+
 
 class ArticulatedTask(Task):
     """A task on MuJoCo Warp.
@@ -19,6 +42,7 @@ class ArticulatedTask(Task):
     `capacities` are measured once with `proveout capacities ENV` and stored here.
     """
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
     capacities: ClassVar[Capacities]
     worlds_class: ClassVar[type[ArticulatedWorlds]] = ArticulatedWorlds
 

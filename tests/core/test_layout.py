@@ -68,6 +68,7 @@ def test_space():
 
 
 FRACTION: Any = 1.5
+NUMBER: Any = 3
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,8 @@ FRACTION: Any = 1.5
         (lambda: Entry("  ", (1,), "m", ""), "empty name"),
         (lambda: Entry("x", (0,), "m", ""), "'x'.*at least 1"),
         (lambda: Entry("x", (FRACTION,), "m", ""), "'x'.*integer"),
+        (lambda: Entry("x", NUMBER, "m", ""), r"'x' has shape 3; expected a tuple, \(\) for one"),
+        (lambda: Entry("x", (), "m", NUMBER), "'x' has description 3; expected text"),
         (lambda: Entry("x", (1,), "m", "", low=2.0, high=1.0), "'x'.*low"),
         (lambda: Entry("x", (1,), "m", "", low=math.nan), "'x'.*low"),
         (lambda: Entry("x", (4,), "m", "", set=True), "'x'.*rows, features"),

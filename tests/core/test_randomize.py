@@ -338,3 +338,16 @@ def test_unknown_fields_and_targets_are_told_with_names():
         pendulum(2, mass={"target": "(", "high": 2.0})
     with pytest.raises(ConfigError, match=r"'angel'; the entries are angle, speed"):
         pendulum(2, noise={"target": "angel", "high": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("mass", {"low": -1.0, "high": 2.0}, r"scale -1 turns the sign of body_mass, 0\.4"),
+        ("mass", {"operation": "add", "low": -0.5, "high": 0.0}, r"0\.4 becomes -0\.1"),
+        ("damping", {"operation": "set", "low": -0.1, "high": 0.1}, "sign of joint_damping"),
+    ],
+)
+def test_a_range_that_turns_a_sign_is_refused(name, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        pendulum(2, **{name: changes})

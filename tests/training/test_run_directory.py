@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,24 @@ def start_training(runs: Path, *extra: str) -> subprocess.Popen[bytes]:
     )
 
 
+def resume_training(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "proveout.training.cli", "train", "--resume", str(folder)]
+    tasks = str(Path(__file__).with_name("fake_env.py"))
+    return subprocess.Popen(
+        command, env={**os.environ, "PROVEOUT_TASKS": tasks}, stderr=subprocess.DEVNULL
+    )
+
+
+def wait_for_a_later_checkpoint(folder: Path, samples: int) -> None:
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        found = checkpoint.list_checkpoints(folder / "checkpoints")
+        if found and int(found[-1].name) > samples:
+            return
+        time.sleep(0.02)
+    raise AssertionError("no later checkpoint within a minute")
+
+
 def wait_for_checkpoints(runs: Path, count: int) -> None:
     deadline = time.monotonic() + 60.0
     while time.monotonic() < deadline:
@@ -143,6 +162,37 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path) -> None:
     run = resume(folder)
     assert run.manifest["state"] == "complete"
     assert run.manifest["resumed"][0]["from"].isdigit()
+    for name, value in parameters(whole.folder).items():
+        assert torch.equal(value, parameters(run.folder)[name]), name
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    """Also while a checkpoint is written: they come so often that several kills meet one."""
+    samples = 40960
+    whole = train(ID, None, quick(tmp_path / "whole", total_timesteps=samples))
+    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    print(f"the moments are drawn with seed {seed}")
+    moments = np.random.default_rng(seed).uniform(0.0, 0.6, 10)
+    slow = ("--env.step-seconds", "0.003", "--total-timesteps", str(samples))
+    process = start_training(tmp_path / "killed", *slow)
+    wait_for_checkpoints(tmp_path / "killed", 1)
+    folder = only_run(tmp_path / "killed")
+    for number, moment in enumerate(moments):
+        time.sleep(moment)
+        process.kill()
+        assert process.wait(10) == -signal.SIGKILL, "it ended before it was killed"
+        whole_ones = checkpoint.list_checkpoints(folder / "checkpoints")
+        assert whole_ones
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # none is damaged
+            last = checkpoint.latest_checkpoint(folder / "checkpoints")
+        assert last == whole_ones[-1]
+        if number < len(moments) - 1:
+            process = resume_training(folder)
+            wait_for_a_later_checkpoint(folder, int(last.name))
+    run = resume(folder)
+    assert len(run.manifest["resumed"]) == len(moments)
     for name, value in parameters(whole.folder).items():
         assert torch.equal(value, parameters(run.folder)[name]), name
 

@@ -126,6 +126,15 @@ def test_bad_presets_name_the_nearest() -> None:
         make_preset("ppo", {}, {"policy_kwargs": {"activation_fn": "eluu"}})
     with pytest.raises(PresetError, match="num_envs"):
         make_preset("ppo", {}, {"num_envs": 0})
+    for key, value, told in (
+        ("gamma", 2, "at least 0 and at most 1, got 2"),
+        ("gae_lambda", -0.1, "at least 0 and at most 1"),
+        ("learning_rate", 0.0, "above 0, got 0.0"),
+        ("n_epochs", 0, "at least 1, got 0"),
+    ):
+        with pytest.raises(PresetError, match=f"{key} must be {told}"):
+            make_preset("ppo", {}, {key: value})
+    assert make_preset("sac", {}, {"ent_coef": "auto"}).algorithm["ent_coef"] == "auto"
     with pytest.raises(PresetError, match="key=value"):
         parse_hyperparameters(["gamma"])
     with pytest.raises(PresetError, match="adaptive_kl"):

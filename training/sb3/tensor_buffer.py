@@ -70,7 +70,7 @@ class TensorRolloutBuffer(RolloutBuffer):
 
     def keep_observation(self, observation: Tensors) -> Tensors:
         """Copy the observations before a step (N, ...); return the row that now holds them."""
-        return _write(self.data["observation"], self.pos, observation)
+        return write_row(self.data["observation"], self.pos, observation)
 
     def keep_decision(
         self, action: torch.Tensor, value: torch.Tensor, log_prob: torch.Tensor
@@ -99,7 +99,7 @@ class TensorRolloutBuffer(RolloutBuffer):
         data["reward"][self.pos].copy_(reward)
         data["episode_start"][self.pos].copy_(episode_start)
         data["timeout"][self.pos].copy_(timeout)
-        _write(data["final_observation"], self.pos, final_observation)
+        write_row(data["final_observation"], self.pos, final_observation)
         self.pos += 1
         self.full = self.pos == self.buffer_size
 
@@ -116,7 +116,7 @@ class TensorRolloutBuffer(RolloutBuffer):
         if len(where) == 0:
             return
         with torch.no_grad():
-            values = value_of(_rows(data["final_observation"], where)).flatten()
+            values = value_of(select_rows(data["final_observation"], where)).flatten()
         data["reward"].view(-1).index_add_(0, where, self.gamma * values)
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: Any) -> None:
@@ -161,27 +161,27 @@ class TensorRolloutBuffer(RolloutBuffer):
         data = self.data
         for start in range(0, total, size):
             chosen = rows[start : start + size]
-            observation = _rows(data["observation"], chosen)
+            observation = select_rows(data["observation"], chosen)
             is_dict = isinstance(observation, dict)
             kind = DictRolloutBufferSamples if is_dict else RolloutBufferSamples
             yield kind(
                 observation,  # type: ignore[arg-type]
-                _rows(data["action"], chosen),  # type: ignore[arg-type]
+                select_rows(data["action"], chosen),  # type: ignore[arg-type]
                 *(
-                    _rows(data[name], chosen)  # type: ignore[arg-type]
+                    select_rows(data[name], chosen)  # type: ignore[arg-type]
                     for name in ("value", "log_prob", "advantage", "return")
                 ),
             )
 
 
-def _write(target: Tensors, row: int, source: Tensors) -> Tensors:
+def write_row(target: Tensors, row: int, source: Tensors) -> Tensors:
     if isinstance(target, dict):
         assert isinstance(source, Mapping)
         return {name: part[row].copy_(source[name]) for name, part in target.items()}
     return target[row].copy_(source)  # type: ignore[arg-type]
 
 
-def _rows(tensors: Tensors, rows: torch.Tensor) -> Tensors:
+def select_rows(tensors: Tensors, rows: torch.Tensor) -> Tensors:
     """The rows of (T, N, ...) tensors by their number in (T * N, ...)."""
     if isinstance(tensors, dict):
         return {name: _one(part, rows) for name, part in tensors.items()}

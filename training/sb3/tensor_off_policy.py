@@ -19,10 +19,11 @@ from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, Trai
 from stable_baselines3.common.vec_env import VecEnv
 
 from proveout.envs.core.errors import StateError
+from proveout.training.sb3.distributions import unchecked_distributions
 from proveout.training.sb3.errors import BridgeError
 from proveout.training.sb3.tensor_buffer import Tensors
 from proveout.training.sb3.tensor_face import TensorFace
-from proveout.training.sb3.tensor_ppo import _unchecked_distributions, tensor_face
+from proveout.training.sb3.tensor_ppo import tensor_face
 from proveout.training.sb3.tensor_replay import TensorReplayBuffer
 
 # Steps whose statistics are fetched together.
@@ -225,7 +226,7 @@ class TensorOffPolicy(OffPolicyAlgorithm):
             drawn = random_actions(space, num_envs)
             unscaled = torch.from_numpy(drawn).to(self.device)
         else:
-            with torch.no_grad(), _unchecked_distributions():
+            with torch.no_grad(), unchecked_distributions():
                 said = self.policy._predict(observation, deterministic=False)
             said = said.reshape(num_envs, *space.shape)
             if self.policy.squash_output:
@@ -246,12 +247,12 @@ class TensorOffPolicy(OffPolicyAlgorithm):
         return batch.noise
 
     def _reset_sde(self, num_envs: int) -> None:
-        with _unchecked_distributions():
+        with unchecked_distributions():
             self.actor.reset_noise(num_envs)  # type: ignore[operator]
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """As in the stock algorithm."""
-        with _unchecked_distributions():
+        with unchecked_distributions():
             super().train(gradient_steps=gradient_steps, batch_size=batch_size)
 
     # Statistics

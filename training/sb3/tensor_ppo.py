@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
-from torch.distributions import Distribution
 
+from proveout.training.sb3.distributions import unchecked_distributions
 from proveout.training.sb3.errors import BridgeError
 from proveout.training.sb3.tensor_buffer import TensorRolloutBuffer
 from proveout.training.sb3.tensor_face import TensorFace
@@ -79,7 +78,7 @@ class TensorPPO(PPO):
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
                 self.policy.reset_noise(env.num_envs)
             obs_tensor = rollout_buffer.keep_observation(tensors["observation"])
-            with torch.no_grad(), _unchecked_distributions():
+            with torch.no_grad(), unchecked_distributions():
                 actions, values, log_probs = self.policy(obs_tensor)
             rollout_buffer.keep_decision(actions, values, log_probs)
             clipped_actions = self._to_environment(actions, low, high)
@@ -111,7 +110,7 @@ class TensorPPO(PPO):
 
     def train(self) -> None:
         """As in stock PPO."""
-        with _unchecked_distributions():
+        with unchecked_distributions():
             super().train()
 
     def _action_bounds(self) -> tuple[Any, Any]:
@@ -148,14 +147,3 @@ def tensor_face(env: Any) -> TensorFace:
             "or use the stock algorithm."
         )
     return env.tensor_face()
-
-
-@contextmanager
-def _unchecked_distributions() -> Iterator[None]:
-    """No argument checks in torch's distributions: each is a host read, three in every forward."""
-    before = Distribution._validate_args
-    Distribution.set_default_validate_args(False)
-    try:
-        yield
-    finally:
-        Distribution.set_default_validate_args(before)

@@ -16,7 +16,7 @@ from stable_baselines3.common.type_aliases import DictReplayBufferSamples, Repla
 from proveout.envs.core.errors import DeviceError, StateError
 from proveout.training.progress import say
 from proveout.training.sb3.errors import BridgeError
-from proveout.training.sb3.tensor_buffer import Tensors, _rows, _write
+from proveout.training.sb3.tensor_buffer import Tensors, select_rows, write_row
 
 _GIB = 1024**3
 _OBSERVATIONS = ("observations", "next_observations")
@@ -140,8 +140,8 @@ class TensorReplayBuffer(ReplayBuffer):
         """
         self.allocate()
         row = self.pos
-        _write(self.observations, row, observation)
-        _write(self.next_observations, row, next_observation)
+        write_row(self.observations, row, observation)
+        write_row(self.next_observations, row, next_observation)
         self.actions[row].copy_(action.reshape(self.n_envs, self.action_dim))
         self.rewards[row].copy_(reward)
         self.dones[row].copy_(done)
@@ -186,12 +186,12 @@ class TensorReplayBuffer(ReplayBuffer):
         if self.n_steps > 1:
             last, rewards, discounts = self._look_ahead(rows)
         dones = _take(self.dones, last) & ~_take(self.timeouts, last)
-        observations = _rows(self.observations, rows)
+        observations = select_rows(self.observations, rows)
         kind = DictReplayBufferSamples if isinstance(observations, dict) else ReplayBufferSamples
         return kind(
             observations=observations,  # type: ignore[arg-type]
             actions=_take(self.actions, rows),
-            next_observations=_rows(self.next_observations, last),  # type: ignore[arg-type]
+            next_observations=select_rows(self.next_observations, last),  # type: ignore[arg-type]
             dones=dones.float().unsqueeze(1),
             rewards=rewards.unsqueeze(1),
             discounts=None if discounts is None else discounts.unsqueeze(1),
