@@ -22,31 +22,38 @@ class UsageError(ProveoutError):
     """Arguments that cannot be understood."""
 
 
-def mirror(config_class: type, default: Any) -> Any:
+def mirror(config_class: type, default: Any, *, brief: bool = False) -> Any:
     """Return a dataclass with the fields of another, nested ones too, with help for tyro.
 
     tyro reads help from annotations; a task's config keeps it in the fields' metadata, with the
     unit.
 
     Args:
-        config_class: A dataclass; fields may have metadata "help" and "unit".
+        config_class: A dataclass; fields may have metadata "help", "unit", bounds ("above", "low",
+            "high") and "hidden" (a flag that `--help` only names).
         default: An instance, for the defaults.
+        brief: For `--help` only: hidden flags are named and cannot be parsed.
     """
     hints = typing.get_type_hints(config_class)
     fields: list[tuple[str, Any, Any]] = []
+    hidden: list[str] = []
     for field in dataclasses.fields(config_class):
         if not field.init:
             continue
         value = getattr(default, field.name)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            kind: Any = mirror(type(value), value)
+            kind: Any = mirror(type(value), value, brief=brief)
             initial = dataclasses.field(default_factory=kind)
         else:
             kind = Annotated[hints[field.name], tyro.conf.arg(help=_help(field.metadata))]
+            if brief and field.metadata.get("hidden"):
+                kind = Annotated[kind, tyro.conf.Suppress]
+                hidden.append(f".{field.name} ({value})")
             initial = dataclasses.field(default=value)
         fields.append((field.name, kind, initial))
     made = dataclasses.make_dataclass(config_class.__name__, fields, kw_only=True, frozen=True)
-    made.__doc__ = (config_class.__doc__ or "").split("\n\n")[0]
+    told = (config_class.__doc__ or "").split("\n\n")[0]
+    made.__doc__ = f"{told} Also: {', '.join(hidden)}." if hidden else told
     return made
 
 

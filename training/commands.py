@@ -431,7 +431,8 @@ def _parse_with_config(
         raise UsageError(f"which environment? `proveout list` shows them; see {prog} --help")
     config_class = task_class(env_id).config_class
     defaults = config_class() if base is None else base
-    arguments_kind = combine(flags_kind, mirror(config_class, defaults))
+    brief = "--help" in arguments or "-h" in arguments
+    arguments_kind = combine(flags_kind, mirror(config_class, defaults, brief=brief))
     told = parse(arguments, arguments_kind, prog=f"{prog} {env_id}", description=text)
     config = config_class.from_dict(dataclasses.asdict(told.env))
     return kind(**shallow(getattr(told, FLAGS))), config

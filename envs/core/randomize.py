@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import MISSING, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import warp as wp
@@ -24,6 +24,15 @@ CONTROL_LATENCY = "control_latency"
 
 _OPERATIONS = {"scale": 0, "add": 1, "set": 2}
 _DISTRIBUTIONS = {"uniform": 0, "loguniform": 1, "normal": 2}
+
+
+def _hidden(default: Any = MISSING) -> Any:
+    """A field whose flag works, and which `--help` leaves out: a task has many randomisations."""
+    return field(default=default, metadata={"hidden": True})
+
+
+def _shown(default: float, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +55,13 @@ class Randomization:
     A range that changes nothing (1 to 1 for `scale`, 0 to 0 otherwise) switches it off.
     """
 
-    field: str = field(metadata={"unit": "1", "help": "what is changed"})
-    target: str = ".*"
-    operation: Literal["scale", "add", "set"] = "scale"
-    distribution: Literal["uniform", "loguniform", "normal"] = "uniform"
-    low: float = 1.0
-    high: float = 1.0
-    unit: str = "1"
+    field: str = _hidden()
+    target: str = _hidden(".*")
+    operation: Literal["scale", "add", "set"] = _hidden("scale")
+    distribution: Literal["uniform", "loguniform", "normal"] = _hidden("uniform")
+    low: float = _shown(1.0, "lower end of the range")
+    high: float = _shown(1.0, "upper end of the range")
+    unit: str = _hidden("1")
 
     def __post_init__(self) -> None:
         for kind, name, known in (

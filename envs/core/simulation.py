@@ -87,7 +87,7 @@ class Simulation:
         exchange["reset_mask"].fill_(True)
         exchange["parameter_override"].fill_(math.nan)
         self._reset_graph = self.record(self._launch_reset, unwritten.check_observation)
-        self._step_graph = self.record(self._launch_step, unwritten.check_step)
+        self._step_graph = self.record(self.launch_step, unwritten.check_step)
         self._physics_graph: Graph | None = None
         self.compile_seconds = time.perf_counter() - started
 
@@ -145,7 +145,8 @@ class Simulation:
                     self._state[f"core/parameter/{name}/{i}"] = place.array
             self._bound.append(randomize.BoundRandomization(r, column, tuple(columns), self.device))
 
-    def _launch_step(self) -> None:
+    def launch_step(self) -> None:
+        """Launch a control step, for a graph that somebody records; `step` replays our own."""
         ex, task, worlds = self.exchange, self.task, self.worlds
         step_kernels.begin(self)
         with self.hook("control"):

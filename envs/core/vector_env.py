@@ -18,7 +18,7 @@ from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.rng import host_uniform
 from proveout.envs.core.task import Task, TaskConfig
-from proveout.envs.core.workers import make_worlds
+from proveout.envs.core.workers import LocalWorlds, make_worlds
 
 STREAM_PHASE = 3
 _OUTPUTS = (
@@ -115,6 +115,8 @@ class WarpVectorEnv(VectorEnv):
         self.workers = self._worlds.workers
         self.compile_seconds = self._worlds.compile_seconds
         self._phase_spread = phase_spread
+        self._action_shape = (num_envs, task.action_layout.size)
+        self._statistics_names = [name for name, _ in task.statistics]
         self._render_size = render_size
         self._renderer: Renderer | None = None
         self._started = False
@@ -281,6 +283,15 @@ class WarpVectorEnv(VectorEnv):
         return self._result()
 
     def _host_action(self, actions: Any) -> np.ndarray:
+        # What a training loop gives in every step, without the rest of this method: after a step of
+        # physics nothing of it is left in the processor's caches.
+        if (
+            type(actions) is np.ndarray
+            and actions.dtype == np.float32
+            and actions.shape == self._action_shape
+            and np.isfinite(actions).all()
+        ):
+            return actions
         is_tensor = hasattr(actions, "detach")
         shape = self.action_space.shape
         try:
@@ -328,32 +339,36 @@ class WarpVectorEnv(VectorEnv):
 
         return torch.from_numpy(values.copy()).to(self.device)
 
-    def _read_all(self, names: Sequence[str]) -> dict[str, Any]:
-        if self._device.is_cpu or self.array_type == "numpy":
-            return {name: self._output(self._worlds.read(name)) for name in names}
+    def _read_all(self, names: Sequence[str]) -> list[Any]:
+        read = self._worlds.read
+        if self.array_type == "numpy":
+            return [read(name).copy() for name in names]
+        if self._device.is_cpu:
+            return [self._output(read(name)) for name in names]
         import torch
 
         stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
         exchange = self._worlds.exchange  # type: ignore[union-attr]
         with wp.ScopedStream(stream):
-            return {name: wp.to_torch(exchange[name]).clone() for name in names}
+            return [wp.to_torch(exchange[name]).clone() for name in names]
 
     def _result(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        data = self._read_all(_OUTPUTS)
-        invalid = data["invalid_reason"] != 0
+        observation, final, reward, terminated, truncated, reason, statistics, counted = (
+            self._read_all(_OUTPUTS)
+        )
+        invalid = reason != 0
         # On torch data the count stays on the device until it is asked for.
         self._invalid_worlds = self._invalid_worlds + invalid.sum()
-        columns = data["statistics"].T
         info = {
-            "final_obs": data["final_observation"],
-            "_final_obs": data["terminated"] | data["truncated"],
-            "episode_statistics": {name: columns[i] for i, (name, _) in enumerate(self.statistics)},
-            "_episode_statistics": data["statistics_mask"],
+            "final_obs": final,
+            "_final_obs": terminated | truncated,
+            "episode_statistics": dict(zip(self._statistics_names, statistics.T, strict=True)),
+            "_episode_statistics": counted,
             "invalid": invalid,
-            "invalid_reason": data["invalid_reason"],
+            "invalid_reason": reason,
             "_invalid_reason": invalid,
         }
-        return data["observation"], data["reward"], data["terminated"], data["truncated"], info
+        return observation, reward, terminated, truncated, info
 
     def tensors(self) -> dict[str, Any]:
         """The arrays of a step as torch tensors on the device, without a copy.
@@ -384,6 +399,20 @@ class WarpVectorEnv(VectorEnv):
             self._worlds.step()
         else:
             self._step_cuda(actions)
+
+    def launch_step(self, actions: Any) -> None:
+        """Launch what `advance` does, kernel by kernel, on Warp's current stream.
+
+        For a CUDA graph that somebody else records, see
+        `proveout.training.sb3.acting_graph.ActingGraph`; only worlds of one process can.
+
+        Args:
+            actions: As in `advance`; its memory must stay where it is.
+        """
+        if not isinstance(self._worlds, LocalWorlds):
+            raise ConfigError("worlds in worker processes cannot be recorded; use workers=1")
+        wp.copy(self._worlds.exchange["action"], wp.from_torch(actions.detach()))
+        self._worlds.launch_step()
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Everything that determines the future of all worlds, as numpy arrays (N, ...)."""

@@ -14,12 +14,21 @@ from proveout.envs.core.errors import WorkerError
 from proveout.envs.core.task import Task
 
 WORKER_VARIABLE = "PROVEOUT_WORKER"
+# Being woken takes about as long as what a step does beside its physics: both ends look for a while
+# before they sleep.
+SPIN_SECONDS = 0.0005
 _HEADER = struct.Struct("<Q")
 
 
 def is_worker() -> bool:
     """Whether this process is a worker of another one."""
     return WORKER_VARIABLE in os.environ
+
+
+def packed(message: Any) -> bytes:
+    """A message as `send` writes it."""
+    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return _HEADER.pack(len(payload)) + payload
 
 
 def send(fd: int, message: Any, deadline: float | None = None) -> None:
@@ -30,8 +39,7 @@ def send(fd: int, message: Any, deadline: float | None = None) -> None:
         message: Anything that can be pickled.
         deadline: `time.monotonic()` after which `TimeoutError` is raised; None waits for ever.
     """
-    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    data = memoryview(_HEADER.pack(len(payload)) + payload)
+    data = memoryview(packed(message))
     while data:
         try:
             data = data[os.write(fd, data) :]
@@ -62,6 +70,10 @@ def receive(fd: int, deadline: float | None = None) -> Any:
 def _wait(fd: int, event: int, deadline: float | None) -> None:
     poll = select.poll()
     poll.register(fd, event)
+    awake_until = time.perf_counter() + SPIN_SECONDS
+    while time.perf_counter() < awake_until:
+        if poll.poll(0):
+            return
     # A reply that is there counts, even if this process itself was stopped beyond the deadline.
     while not poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1e3):
         if deadline is not None and time.monotonic() >= deadline:

@@ -59,6 +59,7 @@ def serve(shared_fd: int, calls: int, replies: int, lifeline: int) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent(lifeline)
+    os.set_blocking(calls, False)
     simulation: Simulation | None = None
     while True:
         try:

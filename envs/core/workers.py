@@ -9,14 +9,13 @@ less a step is worth several per cent of a short one.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +70,10 @@ class LocalWorlds:
     def step(self) -> None:
         """One control step."""
         self.simulation.step()
+
+    def launch_step(self) -> None:
+        """See `Simulation.launch_step`."""
+        self.simulation.launch_step()
 
     def reset(self) -> None:
         """Reset the worlds in the exchange's mask."""
@@ -239,7 +242,7 @@ class WorkerWorlds:
         limit = timeout or self._timeout()
         started = time.perf_counter()
         # An interrupt between two calls would leave the workers at different steps.
-        with _interrupts_held():
+        with _InterruptsHeld():
             try:
                 for link in self._links:
                     link.call(name, arguments[link.number], limit)
@@ -259,21 +262,28 @@ class WorkerWorlds:
         return [own, *replies]
 
 
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
+class _InterruptsHeld:
     """Let Ctrl-C act only after this block."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    came: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if came:
-            handler(*came[0])
+
+    def __enter__(self) -> None:
+        self._came: list[tuple[int, Any]] = []
+        self._main = threading.get_ident() == threading.main_thread().ident
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._came.append((number, frame))
+
+    def __exit__(self, *_: object) -> None:
+        if not self._main:
+            return
+        # None: a handler that Python did not install and cannot put back.
+        signal.signal(signal.SIGINT, signal.SIG_DFL if self._before is None else self._before)
+        if self._came:
+            if callable(self._before):
+                self._before(*self._came[0])
+            elif self._before != signal.SIG_IGN:
+                signal.raise_signal(signal.SIGINT)
 
 
 def _collect(links: Sequence[_Link], timeout: float) -> list[Any]:

@@ -36,8 +36,8 @@ _PPO: dict[str, Any] = {
         "action_head_scale": 0.05,
     },
 }
-# Half the samples give the same success; the stock preset keeps to what was measured with it.
-_TENSOR_PPO: dict[str, Any] = {**_PPO, "total_timesteps": 1_000_000}
+# Fewer samples are enough for a success above 0.9 (docs/benchmarks.md).
+_TENSOR_PPO: dict[str, Any] = {**_PPO, "total_timesteps": 900_000}
 
 
 class RoadTask(Task):

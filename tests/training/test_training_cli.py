@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from fake_env import ID
 
+from proveout.training.arguments import UsageError, combine, mirror, parse
 from proveout.training.benchmark import KEYS
 from proveout.training.cli import COMMANDS, main
+from proveout.training.commands import JsonFlags
 from proveout.training.doctor import Finding, table
+from proveout.training.tasks import task_class
 
 TASKS = str(Path(__file__).with_name("fake_env.py"))
 
@@ -141,6 +144,16 @@ def test_a_broken_task_file_is_told_and_leaves_the_others(tmp_path: Path) -> Non
     first, second = told.stderr.splitlines()
     assert f"{broken}, line 2, cannot be loaded: AttributeError" in first
     assert f"task id '{ID}' is taken by PointTask in {TASKS}" in second
+
+
+def test_a_flag_that_help_only_names_works() -> None:
+    config_class = task_class("proveout/Reach-v0").config_class
+    kind = combine(mirror(JsonFlags, JsonFlags()), mirror(config_class, config_class()))
+    flag = "--env.randomization.link-mass.distribution"
+    told = parse([flag, "normal"], kind, prog="x", description="")
+    assert told.env.randomization.link_mass.distribution == "normal"
+    with pytest.raises(UsageError, match=f"did you mean {flag}"):
+        parse([flag + "s", "normal"], kind, prog="x", description="")
 
 
 def test_list_json(capfd: pytest.CaptureFixture[str]) -> None:

@@ -62,9 +62,18 @@ class TensorFace:
                 "invalid_reason": torch.zeros(shape, dtype=torch.int32, device=device),
             }
 
+    @property
+    def env(self) -> Any:
+        """The environment itself."""
+        return self._env
+
     def advance(self, actions: torch.Tensor) -> None:
         """One step; `tensors` hold its results."""
         self._env.advance(actions)
+        self.keep_statistics()
+
+    def keep_statistics(self) -> None:
+        """Copy the statistics of a step; part of `advance`."""
         t, row = self.tensors, self._rows
         self._log["statistics"][row].copy_(t["statistics"])
         self._log["counts"][row].copy_(t["statistics_mask"])

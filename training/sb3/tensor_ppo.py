@@ -12,6 +12,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from proveout.training.sb3.acting_graph import ActingGraph, acting_graph
 from proveout.training.sb3.distributions import unchecked_distributions
 from proveout.training.sb3.errors import BridgeError
 from proveout.training.sb3.tensor_buffer import TensorRolloutBuffer
@@ -27,12 +28,22 @@ class TensorPPO(PPO):
     finished episodes, and which worlds timed out, are fetched once at its end, and the values of
     all final observations are computed in one batch. `train` is the stock one.
 
+    On CUDA, what happens between two observations - policy forward, sampling, clipping, the whole
+    control step - is one recorded graph from the second roll-out on (`ActingGraph`). It is tried
+    against the same steps without a graph before it is used; where it cannot be recorded, a warning
+    says why, and policy and worlds run one after the other on the same stream.
+
     Callbacks that read `locals["infos"]`, `["rewards"]` or `["dones"]` in a step get them; infos
     are built only when they are read, which then costs a host read.
 
     The environment must be an `SB3VecEnv` straight around a `WarpVectorEnv` (or another with its
     `tensors` and `advance`): a wrapper in between would be bypassed, so it raises `BridgeError`.
     """
+
+    # Class attributes, as zips and clones bring none of their own.
+    _graph: ActingGraph | None = None
+    _no_graph = False
+    _rolled_out = False
 
     def _setup_model(self) -> None:
         # A zip of stock PPO names the stock buffer.
@@ -43,7 +54,8 @@ class TensorPPO(PPO):
 
     def _excluded_save_params(self) -> list[str]:
         # A zip of this class must open in stock PPO.
-        return [*super()._excluded_save_params(), "rollout_buffer_class"]
+        graph = ["_graph", "_no_graph", "_rolled_out"]
+        return [*super()._excluded_save_params(), "rollout_buffer_class", *graph]
 
     def _maybe_recommend_cpu(self, mlp_class_name: str = "ActorCriticPolicy") -> None:
         """Say nothing: here a GPU with an MLP is what this class is for."""
@@ -73,16 +85,23 @@ class TensorPPO(PPO):
         face.begin_rollout(n_rollout_steps)
         episode_start = torch.as_tensor(self._last_episode_starts, device=self.device)
         low, high = self._action_bounds()
+        acting = self._acting_graph(face)
 
         for n_steps in range(n_rollout_steps):
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
                 self.policy.reset_noise(env.num_envs)
             obs_tensor = rollout_buffer.keep_observation(tensors["observation"])
-            with torch.no_grad(), unchecked_distributions():
-                actions, values, log_probs = self.policy(obs_tensor)
+            if acting is not None:
+                told = acting()
+                face.keep_statistics()
+                actions, values, log_probs = told.actions, told.values, told.log_probs
+                clipped_actions = told.sent
+            else:
+                with torch.no_grad(), unchecked_distributions():
+                    actions, values, log_probs = self.policy(obs_tensor)
+                clipped_actions = self._to_environment(actions, low, high)
+                face.advance(clipped_actions)
             rollout_buffer.keep_decision(actions, values, log_probs)
-            clipped_actions = self._to_environment(actions, low, high)
-            face.advance(clipped_actions)
             self.num_timesteps += env.num_envs
             rewards, dones = tensors["reward"], tensors["terminated"] | tensors["truncated"]
             new_obs, infos = tensors["observation"], face.infos()
@@ -107,6 +126,26 @@ class TensorPPO(PPO):
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _acting_graph(self, face: TensorFace) -> ActingGraph | None:
+        """One graph for acting and stepping, from the second roll-out on; None where there is none.
+
+        Not with gSDE, whose noise is another tensor after every draw, and not on the CPU, where
+        torch records nothing.
+        """
+        if self.device.type != "cuda" or self.use_sde or self._no_graph:
+            return None
+        first = not self._rolled_out
+        self._rolled_out = True
+        if first:  # kernels are loaded and torch's caches filled, which a recording must not do
+            return None
+        if self._graph is None or not self._graph.fits(self.policy):
+            low, high = self._action_bounds()
+            self._graph = acting_graph(
+                self.policy, face.env, lambda actions: self._to_environment(actions, low, high)
+            )
+            self._no_graph = self._graph is None
+        return self._graph
 
     def train(self) -> None:
         """As in stock PPO."""

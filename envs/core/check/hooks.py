@@ -83,7 +83,7 @@ class GuardedSimulation(Simulation):
         for _ in range(_STEPS):
             action = generator.uniform(space.low, space.high, (_WORLDS, *space.shape))
             ex["action"].assign(action.astype(np.float32))
-            self._launch_step()
+            self.launch_step()
 
     def changed_by(self, launch: Any) -> list[str]:
         """Names of the saved arrays that differ after a call."""
