@@ -36,14 +36,12 @@ _PPO: dict[str, Any] = {
         "action_head_scale": 0.05,
     },
 }
-# Fewer samples are enough for a success above 0.9 (docs/benchmarks.md).
-_TENSOR_PPO: dict[str, Any] = {**_PPO, "total_timesteps": 900_000}
 
 
 class RoadTask(Task):
     """A task of one learner among other drivers. The config needs `num_agents`."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO, "tensor_ppo": _TENSOR_PPO}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
     # Without reverse gear: braking ends at rest.
     vehicle = VehicleParameters(velocity_min=0.0)
 

@@ -115,6 +115,22 @@ def test_worlds_that_are_never_valid_are_explained_and_no_success(
     assert "episodes were all invalid, so that nothing can be learnt: contact lost" in err
 
 
+def test_an_interrupted_evaluation_leaves_the_trained_policy_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("proveout.training.train.evaluate", interrupted)
+    assert main(["train", ID, "--total-timesteps", "512", "--no-video"]) == 130
+    (folder,) = (tmp_path / "runs" / "fake-Point-v0").iterdir()
+    assert (folder / "policy.zip").is_file()
+    told = capfd.readouterr().err
+    assert f"the policy is trained and saved: runs/fake-Point-v0/{folder.name}/policy.zip" in told
+    assert f"proveout evaluate runs/fake-Point-v0/{folder.name}" in told
+
+
 @pytest.mark.parametrize("flags", [["--workers", "99"], ["--device", "cuda:99"]])
 def test_a_training_that_cannot_begin_leaves_no_folder(
     flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
