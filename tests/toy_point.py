@@ -92,7 +92,7 @@ class Point(Task):
     def evaluate(self, sim):
         wp.launch(
             _evaluate_kernel, dim=sim.num_worlds, inputs=[sim.worlds.place],
-            outputs=[sim.reward_terms], device=sim.device,
+            outputs=[sim.reward_terms, sim.success], device=sim.device,
         )  # fmt: skip
 
     def reset(self, sim, mask):
@@ -119,9 +119,12 @@ def _move_kernel(speed: wp.array2d[float], place: wp.array2d[float]):
 
 
 @wp.kernel
-def _evaluate_kernel(place: wp.array2d[float], reward_terms: wp.array2d[float]):
+def _evaluate_kernel(
+    place: wp.array2d[float], reward_terms: wp.array2d[float], success: wp.array[wp.bool]
+):
     worldid = wp.tid()
     reward_terms[worldid, 0] = place[worldid, 0]
+    success[worldid] = False
 
 
 @wp.kernel

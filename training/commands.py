@@ -366,6 +366,10 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
         return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
 
     report = check_vector_env(make, num_envs=flags.num_envs, steps=flags.steps)
+    if "<function" in report.environment:  # it could not even be made
+        report.environment = env_id
+    if any("full" in finding.message for finding in report.findings if finding.check == "invalid"):
+        print(f"room for contacts and constraints: proveout capacities {env_id}", file=sys.stderr)
     print(report.table())
     return 0 if report.ok else 1
 

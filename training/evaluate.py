@@ -78,8 +78,10 @@ def evaluate(
     Returns:
         JSON data: `success_rate`, `success_interval` [low, high] (95 %), `episodes`,
         `invalid_worlds`, `invalid_reasons` (words -> episodes), `kpis` (name -> mean, std, unit,
-        episodes), `return_mean`, `return_std`, `length_mean`, `env_id`, `seed`, `num_envs`,
-        `device`, `workers`, `seconds`. A figure that no episode gave is None.
+        episodes), `reward_terms` (name -> mean of the raw term over the steps of an episode),
+        `terminated_rate` (share of episodes that ended before their time), `return_mean`,
+        `return_std`, `length_mean`, `env_id`, `seed`, `num_envs`, `device`, `workers`, `seconds`.
+        A figure that no episode gave is None.
     """
     if episodes < 1:
         raise ConfigError(f"episodes must be at least 1, got {episodes}.")
@@ -97,9 +99,10 @@ def evaluate(
             policy = load_policy(policy, env, policy_device)
         began = time.monotonic()
         with Progress("evaluate", episodes, unit="episodes", shown=shown) as progress:
-            names, table, bits = _roll_out(policy, env, episodes, seed, progress)
+            names, table, ended, bits = _roll_out(policy, env, episodes, seed, progress)
         result = _summary(env, names, table)
         result.update(
+            terminated_rate=float(ended.mean()) if len(ended) else None,
             invalid_worlds=len(bits),
             invalid_reasons=count_reasons(bits),
             env_id=spec.env_id,
@@ -116,12 +119,18 @@ def evaluate(
 
 def _roll_out(
     policy: Policy, env: Any, episodes: int, seed: int, progress: Progress
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return the statistics' names, a row for each valid episode, a reason for each other one."""
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Run the episodes.
+
+    Returns:
+        The statistics' names; for each valid episode a row of them, and whether it ended before its
+        time; for each other one the reason.
+    """
     quota = (episodes + np.arange(env.num_envs)[::-1]) // env.num_envs
     done_count = np.zeros(env.num_envs, np.int64)
     names = [name for name, _ in env.unwrapped.statistics]
     rows: list[np.ndarray] = []
+    ended: list[np.ndarray] = [np.zeros(0, bool)]
     reasons: list[np.ndarray] = [np.zeros(0, np.int32)]
     observation, _ = env.reset(seed=seed)
     while (done_count < quota).any():
@@ -139,10 +148,11 @@ def _roll_out(
         if valid.any():
             statistics = info["episode_statistics"]
             rows.append(np.stack([statistics[name][valid] for name in names], axis=1))
+            ended.append(np.asarray(terminated, bool)[valid])
         done_count[wanted] += 1
         progress.update(int(done_count.sum()))
     table = np.concatenate(rows).astype(np.float64) if rows else np.zeros((0, len(names)))
-    return names, table, np.concatenate(reasons)
+    return names, table, np.concatenate(ended), np.concatenate(reasons)
 
 
 def _summary(env: Any, names: list[str], table: np.ndarray) -> dict[str, Any]:
@@ -164,6 +174,11 @@ def _summary(env: Any, names: list[str], table: np.ndarray) -> dict[str, Any]:
         "success_interval": list(wilson_interval(successes, count)) if count else None,
         "episodes": count,
         "kpis": kpis,
+        "reward_terms": {
+            name.removeprefix("reward/"): float(values.mean()) if count else None
+            for name, values in column.items()
+            if name.startswith("reward/")
+        },
         "return_mean": float(column["return"].mean()) if count else None,
         "return_std": float(column["return"].std()) if count else None,
         "length_mean": float(column["length"].mean()) if count else None,

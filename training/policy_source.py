@@ -112,7 +112,25 @@ def expert(env: Any) -> Policy:
     policy = type(env.unwrapped.task).expert(env.unwrapped.config)
     if policy is None:
         raise PolicyError(f"{_env_id(env)} has no scripted expert; use another --policy.")
-    return policy
+    return _Expert(policy, _env_id(env), env.single_action_space.shape)
+
+
+class _Expert:
+    """A task's scripted policy, whose actions are checked."""
+
+    def __init__(self, policy: Any, env_id: str, shape: tuple[int, ...]) -> None:
+        self._policy, self._env_id, self._shape = policy, env_id, shape
+
+    def predict(self, observation: np.ndarray) -> np.ndarray:
+        """Return actions (N, A)."""
+        actions = np.asarray(self._policy.predict(observation), np.float32)
+        expected = (len(observation), *self._shape)
+        if actions.shape != expected:
+            raise PolicyError(
+                f"the expert of {self._env_id} gave actions of shape {actions.shape}; {expected} "
+                "(worlds, numbers) expected"
+            )
+        return actions
 
 
 def run_policy(run: Run, env: Any, device: str = "cpu") -> Policy:

@@ -76,10 +76,10 @@ class Progress:
                 self._task, completed=min(done, self.total), rate=f"{_short(rate)}/s", figures=text
             )
             return
-        left = max(self.total - done, 0) / rate if rate > 0 else float("nan")
+        left = f"{max(self.total - done, 0) / rate:.0f} s left  " if rate > 0 else ""
         print(
             f"{self.title}: {_short(done)} of {_short(self.total)} {self.unit}, "
-            f"{_short(rate)}/s, {left:.0f} s left  {text}",
+            f"{_short(rate)}/s, {left}{text}".rstrip(", "),
             file=sys.stderr,
             flush=True,
         )

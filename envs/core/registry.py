@@ -33,7 +33,7 @@ TASKS_VARIABLE = "PROVEOUT_TASKS"
 ENTRY_POINT_GROUP = "proveout.tasks"
 _ID = re.compile(r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+-v\d+$")
 _TASKS: dict[str, type[Task]] = {}
-# What is wrong with task files that could not be loaded.
+# Task files and plug-ins that could not be loaded.
 _BROKEN: list[str] = []
 _FILE_MODULE = "proveout_task_"
 
@@ -99,7 +99,7 @@ def task_class(task_id: str) -> type[Task]:
         return _TASKS[task_id]
     error = unknown("environment", task_id, task_ids())
     if _BROKEN:
-        raise UnknownNameError(f"{error} Not loaded: {'; '.join(_BROKEN)}")
+        raise UnknownNameError(f"{error} Not loaded, see the warning: {', '.join(_BROKEN)}.")
     if nearest(task_id, task_ids()) is None:
         raise UnknownNameError(
             f"{error} A task file of your own is found through the variable {TASKS_VARIABLE}."
@@ -158,20 +158,21 @@ def discover(*packages: str) -> None:
             entry_point.load()
         except Exception as error:
             _set_aside(
+                entry_point.name,
                 f"plug-in {entry_point.name} ({entry_point.value}) cannot be loaded: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {error}",
             )
     for path in os.environ.get(TASKS_VARIABLE, "").split(os.pathsep):
         try:
             if path:
                 load_task_file(Path(path))
         except ModelError as error:
-            _set_aside(str(error))
+            _set_aside(path, str(error))
 
 
-def _set_aside(problem: str) -> None:
+def _set_aside(what: str, problem: str) -> None:
     """Tell of tasks that cannot be loaded; the others are as good as before."""
-    _BROKEN.append(problem)
+    _BROKEN.append(what)
     if not is_worker():
         print(f"proveout: warning: {problem}", file=sys.stderr)
 

@@ -18,6 +18,7 @@ _SKY = (0.74, 0.82, 0.90, 1.0)  # behind everything, where the scene has no sky 
 
 def write_pose(model: Any, data: Any, pose: ScenePose) -> None:
     """Put a pose into MuJoCo data and update everything that depends on it."""
+    check_pose(model, pose)
     if model.nq:
         data.qpos[:] = pose.qpos
     if model.nmocap:
@@ -25,6 +26,27 @@ def write_pose(model: Any, data: Any, pose: ScenePose) -> None:
         data.mocap_quat[:] = pose.mocap_quat
     mujoco.mj_kinematics(model, data)
     mujoco.mj_camlight(model, data)
+
+
+def check_pose(model: Any, pose: Any) -> None:
+    """Raise `RenderError` when a pose does not fit the scene that it is drawn in."""
+    if not isinstance(pose, ScenePose):
+        raise RenderError(
+            f"scene_pose of the task must return a list of ScenePose, one for each world; got "
+            f"{type(pose).__name__} in it"
+        )
+    for name, shape in (
+        ("qpos", (model.nq,)),
+        ("mocap_pos", (model.nmocap, 3)),
+        ("mocap_quat", (model.nmocap, 4)),
+    ):
+        given = np.shape(getattr(pose, name))
+        if given != shape and not (0 in shape and 0 in given):
+            raise RenderError(
+                f"scene_pose of the task gave {name} of shape {given}; its scene (with visual="
+                f"True) has {model.nq} joint coordinates and {model.nmocap} mocap bodies, so "
+                f"{shape} is expected"
+            )
 
 
 def _has_skybox(model: Any) -> bool:
@@ -69,7 +91,13 @@ class Renderer:
             self._frames = wp.zeros((num_worlds, height, width), dtype=wp.vec3, device=device)
 
     def render(self, poses: Sequence[ScenePose]) -> tuple[np.ndarray, ...]:
-        """One frame (height, width, 3) uint8 for each pose."""
+        """One frame (height, width, 3) uint8 for each pose.
+
+        Raises:
+            RenderError: What `scene_pose` of the task gave does not fit its scene.
+        """
+        for pose in poses:
+            check_pose(self._host_model, pose)
         count = len(poses)
         model, data = self._host_model, self._data
         with wp.ScopedDevice(self._device):

@@ -47,7 +47,8 @@ class Unwritten:
             if len(columns) == at.stop - at.start:
                 told.append(f"observation '{name}' (columns {at.start}:{at.stop})")
             elif columns:
-                told.append(f"columns {', '.join(map(str, columns))} of observation '{name}'")
+                word = "column" if len(columns) == 1 else "columns"
+                told.append(f"{word} {', '.join(map(str, columns))} of observation '{name}'")
         self._complain("observe", told)
 
     def check_step(self) -> None:

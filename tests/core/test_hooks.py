@@ -78,7 +78,7 @@ class Unmeasured(toy_point.Point):
     ("task_class", "message"),
     [
         (Forgetful, r"`observe` never writes observation 'goal' \(columns 3:5\)"),
-        (HalfForgetful, "`observe` never writes columns 3 of observation 'place'"),
+        (HalfForgetful, "`observe` never writes column 3 of observation 'place'"),
         (Unrewarding, r"`evaluate` never writes reward term 'effort' \(column 1\)"),
         (Unmeasured, r"`evaluate` never writes KPI 'wear' \(column 0\)"),
     ],
@@ -207,6 +207,23 @@ class UnmaskedReset(toy_point.Point):
         )  # fmt: skip
 
 
+@wp.kernel
+def _restart_kernel(place: wp.array2d[float]):
+    for i in range(3):
+        place[wp.tid(), i] = 0.25
+
+
+class AlwaysReset(toy_point.Point):
+    """Its worlds begin anew in every step, and always alike: nothing ever seems to change."""
+
+    id = "toy/AlwaysReset-v0"
+
+    def reset(self, sim, mask):
+        wp.launch(
+            _restart_kernel, dim=sim.num_worlds, outputs=[sim.worlds.place], device=sim.device
+        )
+
+
 class UnmaskedObserve(toy_point.Point):
     id = "toy/UnmaskedObserve-v0"
 
@@ -219,6 +236,7 @@ class UnmaskedObserve(toy_point.Point):
     ("task_class", "message"),
     [
         (UnmaskedReset, "`reset` with a mask that names no world changed worlds/place"),
+        (AlwaysReset, "`reset` with a mask that names no world changed worlds/place"),
         (UnmaskedObserve, "`observe` with a mask that names no world changed exchange/observation"),
     ],
 )
@@ -267,6 +285,23 @@ def test_state_that_is_not_saved_is_found_whatever_the_length_of_the_rollout(ste
     assert "reward of world" in errors_of(check(Unsaved, steps), "state_dict")
 
 
+class Keeping(Unsaved):
+    """Counts on through all episodes: nothing sets the count back."""
+
+    id = "toy/Keeping-v0"
+
+    def build(self, sim):
+        self.count = sim.array("keeping/count")
+
+    def reset(self, sim, mask):
+        toy_point.Point.reset(self, sim, mask)
+
+
+def test_what_an_episode_leaves_to_the_next_is_found():
+    told = errors_of(check(Keeping, steps=30), "hooks")
+    assert "What the last episode left in keeping/count shows in the next one (reward term" in told
+
+
 @dataclass(frozen=True, kw_only=True)
 class FreeConfig(toy_point.PointConfig):
     reward_weights: RewardWeights = field(default_factory=RewardWeights)
@@ -280,6 +315,7 @@ class Free(toy_point.Point):
         pass
 
 
-def test_a_task_without_rewards_is_told():
-    report = check(Free, steps=30)
-    assert any("no reward terms" in finding.message for finding in report.warnings)
+def test_a_task_without_rewards_or_success_is_told():
+    messages = " ".join(finding.message for finding in check(Free, steps=30).warnings)
+    assert "no reward terms" in messages
+    assert "No kernel is given `sim.success`" in messages

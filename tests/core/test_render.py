@@ -1,5 +1,6 @@
 """Frames from the ray tracer: shape, content, which worlds, and what is refused."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -155,3 +156,25 @@ def test_what_is_refused():
     with pytest.raises(RenderError, match="render_size"):
         env.render()
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda poses: ["somewhere"] * len(poses), "list of ScenePose.*got str"),
+        (
+            lambda poses: [dataclasses.replace(p, mocap_pos=np.zeros((0, 3))) for p in poses],
+            r"mocap_pos of shape \(0, 3\); its scene .* 1 mocap bodies, so \(1, 3\)",
+        ),
+        (
+            lambda poses: [dataclasses.replace(p, qpos=p.qpos[:-1]) for p in poses],
+            r"qpos of shape \(5,\)",
+        ),
+    ],
+)
+def test_a_pose_that_does_not_fit_its_scene_is_told(env, monkeypatch, change, message):
+    env.reset(seed=1)
+    right = env.task.scene_pose
+    monkeypatch.setattr(env.task, "scene_pose", lambda sim, worlds: change(right(sim, worlds)))
+    with pytest.raises(RenderError, match=f"scene_pose of the task.*{message}"):
+        env.render()

@@ -8,9 +8,10 @@ from typing import Any
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-from fake_env import ID, PointConfig, PointExpert, PointVectorEnv
+from fake_env import ID, PointConfig, PointExpert, PointTask, PointVectorEnv
 
 from proveout.envs.core.errors import ConfigError, RenderError
+from proveout.policies.errors import PolicyError
 from proveout.training.evaluate import evaluate, evaluation_worlds, sentence, wilson_interval
 from proveout.training.play import play
 from proveout.training.policy_source import PolicySource
@@ -85,6 +86,9 @@ def test_invalid_episodes_are_told_and_not_counted() -> None:
     assert (result["episodes"], result["invalid_worlds"]) == (9, 3)
     assert result["success_rate"] == 1.0
     assert result["invalid_reasons"] == {"contact lost (arena full)": 3}
+    assert set(result["reward_terms"]) == {"distance", "effort"}
+    assert result["reward_terms"]["distance"] > 0.0
+    assert result["terminated_rate"] == 0.0
     text = sentence(result)
     assert "3 further episodes were invalid" in text
     assert "contact lost (arena full) (3); measure the room" in text
@@ -137,3 +141,14 @@ def test_tiles() -> None:
 def test_a_video_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RenderError, match=r"must end in \.mp4"):
         write_video(tmp_path / "v.gif", [], 10.0)
+
+
+class _Mistaken:
+    def predict(self, observation: np.ndarray) -> np.ndarray:
+        return np.zeros((len(observation), 1), np.float32)
+
+
+def test_an_expert_with_the_wrong_shape_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PointTask, "expert", classmethod(lambda cls, config: _Mistaken()))
+    with pytest.raises(PolicyError, match=rf"the expert of {ID} gave actions of shape \(4, 1\)"):
+        evaluate(PolicySource("expert"), WorldsSpec(ID, PointConfig(), num_envs=4), episodes=4)

@@ -10,12 +10,14 @@ import numpy as np
 import warp as wp
 
 from proveout.envs.core.check.report import Recorder
+from proveout.envs.core.check.session import CUDA_TOLERANCE
 from proveout.envs.core.exchange import exchange_specs
 from proveout.envs.core.simulation import Simulation
 from proveout.envs.core.task import Task
 
 _WORLDS = 3
 _STEPS = 20
+_STEPS_AFTER_RESET = 3
 # Columns behind every array that a kernel must leave alone, and what stands in them.
 _GUARD_COLUMNS = 8
 _GUARD = 90
@@ -33,6 +35,7 @@ class GuardedSimulation(Simulation):
         self._device = device
         self._guarded: list[tuple[str, wp.array, wp.array]] = []
         self.written_past: dict[tuple[str, str], int] = {}
+        self.given: set[int] = set()
         exchange = {}
         for spec in exchange_specs(task):
             exchange[spec.name] = self._guard(spec.name, spec.shape(_WORLDS), spec.dtype)
@@ -63,8 +66,8 @@ class GuardedSimulation(Simulation):
 
     @contextmanager
     def hook(self, name: str) -> Iterator[None]:
-        """As in `Simulation`; afterwards, note which guards were written."""
-        with super().hook(name):
+        """As in `Simulation`; notes what kernels are given, and which guards were written."""
+        with super().hook(name), _noted(self.given):
             yield
         for array, guard, _ in self._guarded:
             changed = (guard.numpy() != _GUARD).any(axis=0)
@@ -72,25 +75,48 @@ class GuardedSimulation(Simulation):
                 self.written_past[name, array] = 1 + int(np.flatnonzero(changed).max())
                 guard.fill_(_GUARD)
 
-    def run_episode(self, seed: int) -> None:
-        """A new episode in all worlds, then steps with random actions, one launch after another."""
-        generator = np.random.default_rng(seed)
-        ex = self.exchange
-        ex["seed"].fill_(seed)
-        ex["world_id"].assign(np.arange(_WORLDS, dtype=np.int32))
+    def begin(self, seed: int) -> None:
+        """A new episode in all worlds."""
+        self.exchange["seed"].fill_(seed)
+        self.exchange["world_id"].assign(np.arange(_WORLDS, dtype=np.int32))
+        self.exchange["episode"].fill_(0)
         self._launch_reset()
-        space = self.task.action_layout.space()
-        for _ in range(_STEPS):
-            action = generator.uniform(space.low, space.high, (_WORLDS, *space.shape))
-            ex["action"].assign(action.astype(np.float32))
-            self.launch_step()
 
-    def changed_by(self, launch: Any) -> list[str]:
+    def act(self, seed: int, steps: int) -> list[dict[str, np.ndarray]]:
+        """Steps with random actions, one launch after another; return what each one told."""
+        generator = np.random.default_rng(seed)
+        space = self.task.action_layout.space()
+        told = []
+        for _ in range(steps):
+            action = generator.uniform(space.low, space.high, (_WORLDS, *space.shape))
+            self.exchange["action"].assign(action.astype(np.float32))
+            self.launch_step()
+            arrays = {
+                "observation": self.exchange["final_observation"],
+                "reward term": self.reward_terms,
+                "KPI": self.kpi,
+                "success": self.success,
+                "end": self.exchange["terminated"],
+            }
+            told.append({name: array.numpy().copy() for name, array in arrays.items()})
+        return told
+
+    def changed_by(self, launch: Callable[[], None]) -> list[str]:
         """Names of the saved arrays that differ after a call."""
         before = self.state_dict()
         launch()
         after = self.state_dict()
         return sorted(n for n in before if before[n].tobytes() != after[n].tobytes())
+
+    def mark_state(self) -> None:
+        """Write numbers that no task writes into every saved number of the worlds and the task."""
+        for name, array in self._all_state().items():
+            if not name.startswith("exchange/") and array.dtype not in (wp.int32, wp.uint64):
+                array.assign(np.full_like(array.numpy(), _GUARD))
+
+    def of_the_task(self) -> list[str]:
+        """Names of the arrays that the task itself declared."""
+        return [name for name in self._state if not name.startswith("core/")]
 
 
 def check_hooks(task: Task, device: str, seed: int, record: Recorder) -> None:
@@ -111,7 +137,14 @@ def check_hooks(task: Task, device: str, seed: int, record: Recorder) -> None:
             "them as the fields of a RewardWeights, `reward_weights` in the config.",
         )
     sim = GuardedSimulation(again, wp.get_device(device))
-    sim.run_episode(seed)
+    sim.begin(seed)
+    sim.act(seed, _STEPS)
+    if id(sim.success) not in sim.given:
+        record.warn(
+            "hooks",
+            "success",
+            "No kernel is given `sim.success`: no episode can succeed. Write it in `evaluate`.",
+        )
     for (hook, array), columns in sim.written_past.items():
         record.error(
             "hooks",
@@ -119,12 +152,43 @@ def check_hooks(task: Task, device: str, seed: int, record: Recorder) -> None:
             f"`{hook}` writes past the end of {array}, by up to {columns} column(s); in the real "
             "arrays that is another world's row.",
         )
+    _check_left_over(sim, seed, record)
+    _check_masks(sim, record)
+
+
+def _check_left_over(sim: GuardedSimulation, seed: int, record: Recorder) -> None:
+    """Nothing of the last episode may show in the next one."""
+    sim.begin(seed)
+    expected = sim.act(seed, _STEPS_AFTER_RESET)
+    for name in sim.of_the_task():
+        array = sim._state[name]
+        values = array.numpy()
+        # An integer may be an index: it must stay a plausible one.
+        array.assign(np.full_like(values, _GUARD if values.dtype.kind == "f" else 1))
+        sim.begin(seed)
+        seen = sim.act(seed, _STEPS_AFTER_RESET)
+        for step, (a, b) in enumerate(zip(expected, seen, strict=True), start=1):
+            tolerance = 0.0 if sim.device.is_cpu else CUDA_TOLERANCE
+            different = [k for k in a if not np.allclose(a[k], b[k], tolerance, tolerance, True)]
+            if different:
+                record.error(
+                    "hooks",
+                    f"left over {name}",
+                    f"What the last episode left in {name} shows in the next one ({different[0]} "
+                    f"of step {step}); write it in `reset`, for the worlds in the mask.",
+                )
+                break
+
+
+def _check_masks(sim: GuardedSimulation, record: Recorder) -> None:
+    """With a mask that names no world, `reset` and `observe` must do nothing."""
     nobody = wp.zeros(sim.num_worlds, dtype=wp.bool, device=sim.device)
     observation = sim.exchange["observation"]
     observation.fill_(_GUARD)  # written again, it would otherwise stay as it is
+    sim.mark_state()
     for hook, launch in (
-        ("reset", lambda: again.reset(sim, nobody)),
-        ("observe", lambda: again.observe(sim, nobody, observation)),
+        ("observe", lambda: sim.task.observe(sim, nobody, observation)),
+        ("reset", lambda: sim.task.reset(sim, nobody)),
     ):
         changed = sim.changed_by(launch)
         if changed:
@@ -134,3 +198,24 @@ def check_hooks(task: Task, device: str, seed: int, record: Recorder) -> None:
                 f"`{hook}` with a mask that names no world changed {', '.join(changed)}; its "
                 "kernels must return where `mask[world]` is False.",
             )
+
+
+@contextmanager
+def _noted(given: set[int]) -> Iterator[None]:
+    """Add the ids of everything that is given to a kernel or copied."""
+    launch, copy = wp.launch, wp.copy
+
+    def noted_launch(*args: Any, **kwargs: Any) -> Any:
+        for values in (*args[2:4], kwargs.get("inputs", ()), kwargs.get("outputs", ())):
+            given.update(id(value) for value in values)
+        return launch(*args, **kwargs)
+
+    def noted_copy(target: Any, *args: Any, **kwargs: Any) -> Any:
+        given.add(id(target))
+        return copy(target, *args, **kwargs)
+
+    wp.launch, wp.copy = noted_launch, noted_copy
+    try:
+        yield
+    finally:
+        wp.launch, wp.copy = launch, copy

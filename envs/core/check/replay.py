@@ -206,7 +206,8 @@ def check_state_dict(session: Session, run: list[Step], seed: int, record: Recor
             "state_dict",
             "replay",
             f"After load_state_dict, {name} of world {world} differs {t + 1} steps later; "
-            "expected the run to go on as it did from the saved state.",
+            "expected the run to go on as it did from the saved state."
+            + (" Whatever outlives a step must come from `sim.array`." if is_warp(env) else ""),
         )
 
 

@@ -33,6 +33,8 @@ CHECKS = {
     "close": "closing twice is harmless",
 }
 
+_UNREACHED = "not reached, because of an error in an earlier check"
+
 Severity = Literal["error", "warning"]
 
 
@@ -93,7 +95,10 @@ class CheckReport:
     def table(self) -> str:
         """Return one line for each check and one for each finding."""
         lines = [f"{self.environment}: {'ok' if self.ok else 'FAILED'}"]
+        unreached = [name for name, why in self.skipped.items() if why == f"{_UNREACHED}."]
         for name, meaning in CHECKS.items():
+            if name in unreached:
+                continue
             found = [finding for finding in self.findings if finding.check == name]
             if found:
                 worst = "ERROR" if any(f.severity == "error" for f in found) else "warning"
@@ -105,6 +110,8 @@ class CheckReport:
             lines += [f"           {finding.severity}: {finding.message}" for finding in found]
             if name in self.skipped:
                 lines.append(f"           skipped: {self.skipped[name]}")
+        if unreached:
+            lines.append(f"  {'skipped':<8} {len(unreached)} checks were {_UNREACHED}")
         return "\n".join(lines)
 
     def raise_if_failed(self) -> None:
@@ -156,7 +163,7 @@ class Recorder:
         ]
         found.sort(key=lambda finding: order.index(finding.check))
         for check in set(order) - self._tried - {finding.check for finding in found}:
-            self.skip(check, "not reached, because of an error in an earlier check.")
+            self.skip(check, f"{_UNREACHED}.")
         return CheckReport(environment, found, self.skipped)
 
     def _add(self, check: str, kind: str, severity: Severity, message: str) -> None:

@@ -18,7 +18,7 @@ from proveout.envs.core.check.data import (
 )
 from proveout.envs.core.check.report import Recorder
 from proveout.envs.core.check.session import Step, ends
-from proveout.envs.core.worlds import count_reasons
+from proveout.envs.core.worlds import count_reasons, describe_reason
 
 # Info without a mask: it speaks of every world at every step, or has a check of its own.
 UNMASKED = ("invalid", "final_obs")
@@ -241,7 +241,11 @@ def _check_invalid(step: Step, worlds: int, number: int, where: str, record: Rec
     if not invalid.any():
         return
     world = int(np.argmax(invalid))
-    record.warn("invalid", "seen", f"World {world} was invalid at {where} under sampled actions.")
+    bits = step.info.get("invalid_reason")
+    why = "" if bits is None else f": {describe_reason(int(np.asarray(bits)[world]))}"
+    record.warn(
+        "invalid", "seen", f"World {world} was invalid at {where} under sampled actions{why}."
+    )
     if number > 0:
         ended = np.asarray(step.terminated, bool) | np.asarray(step.truncated, bool)
         if ended.shape == invalid.shape and (invalid & ~ended).any():
