@@ -357,8 +357,10 @@ class WarpVectorEnv(VectorEnv):
             self._read_all(_OUTPUTS)
         )
         invalid = reason != 0
-        # On torch data the count stays on the device until it is asked for.
-        self._invalid_worlds = self._invalid_worlds + invalid.sum()
+        if self.array_type == "numpy":
+            self._invalid_worlds += np.count_nonzero(reason)
+        else:  # the count stays on the device until it is asked for
+            self._invalid_worlds = self._invalid_worlds + invalid.sum()
         info = {
             "final_obs": final,
             "_final_obs": terminated | truncated,

@@ -158,10 +158,17 @@ def check_hooks(task: Task, device: str, seed: int, record: Recorder) -> None:
 
 def _check_left_over(sim: GuardedSimulation, seed: int, record: Recorder) -> None:
     """Nothing of the last episode may show in the next one."""
+    arrays = {name: sim._state[name] for name in sim.of_the_task()}
+
+    def forget() -> None:
+        for array in arrays.values():
+            array.zero_()
+
+    forget()
     sim.begin(seed)
     expected = sim.act(seed, _STEPS_AFTER_RESET)
-    for name in sim.of_the_task():
-        array = sim._state[name]
+    for name, array in arrays.items():
+        forget()
         values = array.numpy()
         # An integer may be an index: it must stay a plausible one.
         array.assign(np.full_like(values, _GUARD if values.dtype.kind == "f" else 1))
