@@ -118,8 +118,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `proveout`; return the exit status.
 
-    0: done. 1: `doctor` or `check` found something wrong. 2: bad input, said in one sentence on
-    standard error. 130 or 143: stopped by a signal, after saving.
+    0: done. 1: `doctor` or `check` found something wrong, or no episode was valid. 2: bad input,
+    said in one sentence on standard error. 130 or 143: stopped by a signal, after saving.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):

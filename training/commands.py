@@ -238,7 +238,7 @@ def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
             emit(dump_json(result))
         else:
             emit("\n".join([sentence(result), *kpi_lines(result)]))
-        if result["invalid_worlds"]:
+        if flags.json and result["invalid_worlds"]:  # the sentence says it otherwise
             why = explained(result["invalid_reasons"], env_id)
             print(
                 f"proveout: warning: {result['invalid_worlds']} invalid episodes left out: {why}",
@@ -365,9 +365,7 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
         return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
 
-    report = check_vector_env(make, num_envs=flags.num_envs, steps=flags.steps)
-    if "<function" in report.environment:  # it could not even be made
-        report.environment = env_id
+    report = check_vector_env(make, num_envs=flags.num_envs, steps=flags.steps, name=env_id)
     if any("full" in finding.message for finding in report.findings if finding.check == "invalid"):
         print(f"room for contacts and constraints: proveout capacities {env_id}", file=sys.stderr)
     print(report.table())

@@ -125,23 +125,12 @@ _POLICY_KEYS = ("activation_fn", "action_head_scale", "initial_std")
 _MAX_MINIBATCHES = 100
 
 
-# (low, high) that a numeric hyper-parameter must lie in; an exclusive end is marked by True.
-_POSITIVE = ((0.0, True), (math.inf, True))
-_SHARE = ((0.0, False), (1.0, False))
-_RANGES: dict[str, tuple[tuple[float, bool], tuple[float, bool]]] = {
-    "gamma": _SHARE,
-    "gae_lambda": _SHARE,
-    "tau": ((0.0, True), (1.0, False)),
-    "learning_rate": _POSITIVE,
-    "clip_range": _POSITIVE,
-    "max_grad_norm": _POSITIVE,
-    "target_kl": _POSITIVE,
-    "ent_coef": ((0.0, False), (math.inf, True)),
-    "vf_coef": ((0.0, False), (math.inf, True)),
-    **dict.fromkeys(
-        ("n_steps", "n_epochs", "batch_size", "buffer_size"), ((1.0, False), (math.inf, True))
-    ),
-    "learning_starts": ((0.0, False), (math.inf, True)),
+# What a number among the hyper-parameters must be: positive, and within the ends of a range.
+_POSITIVE = ("learning_rate", "clip_range", "max_grad_norm", "target_kl", "tau")
+_RANGES = {
+    **dict.fromkeys(("gamma", "gae_lambda", "tau"), (0.0, 1.0)),
+    **dict.fromkeys(("ent_coef", "vf_coef", "learning_starts"), (0.0, math.inf)),
+    **dict.fromkeys(("n_steps", "n_epochs", "batch_size", "buffer_size"), (1.0, math.inf)),
 }
 
 
@@ -477,15 +466,13 @@ def _layout_for(preset: Preset, layout: Mapping[str, Any] | None) -> Mapping[str
 
 def _check_range(name: str, value: Any) -> None:
     """Refuse a number outside its range; schedules and words are the algorithm's business."""
-    if name not in _RANGES or isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    (low, low_open), (high, high_open) = _RANGES[name]
-    inside = (value > low if low_open else value >= low) and (
-        value < high if high_open else value <= high
-    )
-    if not inside:
-        told = f"{'above' if low_open else 'at least'} {low:g}"
-        told += "" if math.isinf(high) else f" and {'below' if high_open else 'at most'} {high:g}"
+    if name in _POSITIVE and not value > 0.0:
+        raise PresetError(f"{name} must be positive, got {value!r}.")
+    low, high = _RANGES.get(name, (-math.inf, math.inf))
+    if not low <= value <= high:
+        told = f"at least {low:g}" + ("" if math.isinf(high) else f" and at most {high:g}")
         raise PresetError(f"{name} must be {told}, got {value!r}.")
 
 

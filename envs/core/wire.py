@@ -25,12 +25,6 @@ def is_worker() -> bool:
     return WORKER_VARIABLE in os.environ
 
 
-def packed(message: Any) -> bytes:
-    """A message as `send` writes it."""
-    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    return _HEADER.pack(len(payload)) + payload
-
-
 def send(fd: int, message: Any, deadline: float | None = None) -> None:
     """Write one message; both ends are our own processes, so it is pickled.
 
@@ -39,7 +33,8 @@ def send(fd: int, message: Any, deadline: float | None = None) -> None:
         message: Anything that can be pickled.
         deadline: `time.monotonic()` after which `TimeoutError` is raised; None waits for ever.
     """
-    data = memoryview(packed(message))
+    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    data = memoryview(_HEADER.pack(len(payload)) + payload)
     while data:
         try:
             data = data[os.write(fd, data) :]

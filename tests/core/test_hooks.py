@@ -302,6 +302,39 @@ def test_what_an_episode_leaves_to_the_next_is_found():
     assert "What the last episode left in keeping/count shows in the next one (reward term" in told
 
 
+class Constant(Unsaved):
+    """Its array has a number for each world, given once in `build`."""
+
+    id = "toy/Constant-v0"
+
+    def build(self, sim):
+        self.count = sim.array("constant/offset")
+        self.count.fill_(0.5)
+
+    def evaluate(self, sim):
+        wp.launch(
+            _offset_kernel, dim=sim.num_worlds, inputs=[self.count],
+            outputs=[sim.reward_terms, sim.success], device=sim.device,
+        )  # fmt: skip
+
+    def reset(self, sim, mask):
+        toy_point.Point.reset(self, sim, mask)
+
+
+@wp.kernel
+def _offset_kernel(
+    offset: wp.array[float], reward_terms: wp.array2d[float], success: wp.array[wp.bool]
+):
+    worldid = wp.tid()
+    reward_terms[worldid, 0] = offset[worldid]
+    success[worldid] = False
+
+
+def test_a_constant_of_the_task_is_no_left_over():
+    report = check(Constant, steps=30)
+    assert "hooks" in report.passed, report.table()
+
+
 @dataclass(frozen=True, kw_only=True)
 class FreeConfig(toy_point.PointConfig):
     reward_weights: RewardWeights = field(default_factory=RewardWeights)

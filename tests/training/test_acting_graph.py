@@ -132,7 +132,6 @@ def test_worlds_in_other_processes_are_refused():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("env_id", ["proveout/Highway-v0", "proveout/Reach-v0"])
 def test_recorded_on_cuda(env_id):
     with warnings.catch_warnings():

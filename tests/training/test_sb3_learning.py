@@ -129,7 +129,7 @@ def test_bad_presets_name_the_nearest() -> None:
     for key, value, told in (
         ("gamma", 2, "at least 0 and at most 1, got 2"),
         ("gae_lambda", -0.1, "at least 0 and at most 1"),
-        ("learning_rate", 0.0, "above 0, got 0.0"),
+        ("learning_rate", 0.0, "positive, got 0.0"),
         ("n_epochs", 0, "at least 1, got 0"),
     ):
         with pytest.raises(PresetError, match=f"{key} must be {told}"):

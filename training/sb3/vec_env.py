@@ -266,7 +266,7 @@ class SB3VecEnv(VecEnv):
         self._returns[:] = state["bridge/returns"]
         self._lengths[:] = state["bridge/lengths"]
         self.num_invalid, self.num_episodes = (int(n) for n in state["bridge/counters"])
-        counts = (int(n) for n in state["bridge/invalid_reasons"])
+        counts = (int(n) for n in state.get("bridge/invalid_reasons", ()))  # older checkpoints
         self.invalid_reasons = Counter(dict(zip(REASONS.values(), counts, strict=False)))
         self._reset_seeds()
 

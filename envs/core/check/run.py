@@ -55,6 +55,7 @@ def check_vector_env(
     seed: int = 0,
     num_envs: int = 4,
     strict: bool | None = None,
+    name: str | None = None,
 ) -> CheckReport:
     """Prove that a vector environment keeps Gymnasium's vector contract.
 
@@ -71,6 +72,7 @@ def check_vector_env(
         strict: treat as errors what many environments lack: float32 rewards, info masks, wrong
             actions refused, worlds that do not depend on how many there are. By default for
             Proveout's own environments only.
+        name: what the report calls an environment that cannot be made.
 
     Returns:
         What was found and what could not be tried; see `CheckReport.raise_if_failed`.
@@ -92,9 +94,9 @@ def check_vector_env(
         if env is not None:
             kind = type(env).__name__
             record.error("construction", "type", f"The factory gave a {kind}, not a VectorEnv.")
-        return record.report(str(make))
+        return record.report(name or str(make))
     record.strict = is_warp(env) if strict is None else strict
-    name = _name(env)
+    made = _name(env)
     session, run = _check_env(env, record, steps, seed)
     if session and run:
         _check_variants(factory, session, run, seed, record)
@@ -106,7 +108,7 @@ def check_vector_env(
                 fresh.close()
     with _guard("close", record):
         check_close(env, record)
-    return record.report(name)
+    return record.report(made)
 
 
 def _check_env(
