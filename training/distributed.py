@@ -158,6 +158,11 @@ class TorchRanks(Ranks):
         import torch
         import torch.distributed as dist
 
+        # Its functions take the process group that there is at its import as the default of an
+        # argument. Imported later (the optimisers do), it would keep the group, and its threads
+        # would outlive `leave`, of which some end by SIGABRT with the interpreter.
+        import torch.distributed.nn.functional
+
         self._dist = dist
         self._torch = torch
         env = os.environ
@@ -380,8 +385,14 @@ class _Pulse(threading.Thread):
             self._store.set(str(self._rank), json.dumps({"beat": self._beats, **news}))
 
     def stop(self, **news: Any) -> None:
-        """End the thread, after a last report."""
+        """End the thread, then make a last report, which no beat overwrites.
+
+        A thread that is still in a call of torch's store when the interpreter shuts down would
+        end the process by SIGABRT.
+        """
         self._over.set()
+        if self.is_alive() and threading.current_thread() is not self:
+            self.join(GRACE)
         if not self._store_gone:  # each further try would print a page of torch's
             with contextlib.suppress(RuntimeError):
                 self.report(**news)

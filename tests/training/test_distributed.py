@@ -292,6 +292,28 @@ def test_a_failing_rank_tells_the_others_why() -> None:
     assert pulses[0].verdict(0.0) is None
 
 
+PARTING = """
+import threading
+from pathlib import Path
+
+from proveout.training.distributed import joined
+
+with joined("ppo", "cpu") as ranks:
+    import torch.distributed.nn.functional
+    ranks.sum_(torch.ones(3))
+assert threading.enumerate() == [threading.main_thread()]
+names = [file.read_text() for file in Path("/proc/self/task").glob("*/comm")]
+assert not any("gloo" in name for name in names), names
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are listed by Linux")
+def test_no_thread_outlives_the_ranks(start: Any) -> None:
+    """One that is within torch when the interpreter shuts down ends its process by SIGABRT."""
+    ranks = start("-c", PARTING)
+    assert ranks.wait() == [0, 0], ranks.text()
+
+
 @pytest.mark.parametrize("algo", ["sac", "td3", "tqc", "tensor_sac", "a2c"])
 def test_only_ppo_is_trained_by_several_ranks(
     algo: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
