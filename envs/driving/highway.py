@@ -61,11 +61,11 @@ class HighwayWeights(RewardWeights):
     """
 
     alive: float = quantity(0.03, "1", "1 in every step without a collision and on the road")
-    speed_gain: float = quantity(0.03, "1", "lead over the IDM driver's speed, in 2 m/s, -1 to 1")
+    speed_gain: float = quantity(0.05, "1", "lead over the IDM driver's speed, in 2 m/s, -1 to 1")
     collision: float = quantity(-5.0, "1", "1 in the step of a collision")
     off_road: float = quantity(-5.0, "1", "1 in the step that leaves the road")
-    closing: float = quantity(-0.05, "s", "1 / time to collision with the leader, up to 1/s")
-    headway: float = quantity(-0.05, "1", "share by which the time gap is below 1 s")
+    closing: float = quantity(-0.2, "s", "1 / time to collision with the leader, up to 1/s")
+    headway: float = quantity(-0.15, "1", "share by which the time gap is below 1 s")
     lane_offset: float = quantity(-0.015, "1/m", "distance from the lane's centre line")
     heading: float = quantity(-0.1, "1/rad", "angle to the lane")
     action_rate: float = quantity(-0.002, "1", "squared change of the action")

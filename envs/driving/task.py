@@ -18,13 +18,13 @@ from proveout.envs.driving.worlds import RoadWorlds
 # For hundreds to thousands of worlds; a task overrides what does not fit it.
 _PPO: dict[str, Any] = {
     "num_envs": 1024,
-    "total_timesteps": 2_000_000,
+    "total_timesteps": 1_000_000,
     "n_steps": 16,
     "batch_size": 4096,
     "n_epochs": 3,
     "learning_rate": 1e-3,
     "adaptive_kl": (0.008, 0.025),
-    "gamma": 0.99,
+    "gamma": 0.98,
     "gae_lambda": 0.95,
     "ent_coef": 0.0,
     "max_grad_norm": 1.0,
