@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.worlds import describe_reason
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.progress import Progress
 from proveout.training.tasks import WorldsSpec, make_worlds, task_class
@@ -28,6 +29,8 @@ def play(
     shown: bool = False,
 ) -> list[dict[str, float]]:
     """Roll out, and return the statistics of the episodes that finished.
+
+    An invalid one has `invalid` and `invalid_reason` (see `describe_reason`) instead.
 
     Args:
         policy: A policy, or where to load it from.
@@ -66,7 +69,8 @@ def episode_lines(task_class: Any, config: Any, episodes: Sequence[dict[str, flo
         count[world] += 1
         head = f"world {world}, episode {count[world]}: "
         if row.get("invalid"):
-            lines.append(f"{head}invalid, not counted")
+            why = describe_reason(int(row["invalid_reason"]))
+            lines.append(f"{head}invalid ({why}), not counted")
             continue
         outcome = "success" if row["success"] > 0.5 else "failure"
         seconds = row["length"] * config.control_dt
@@ -101,7 +105,8 @@ def _frames(
         for world in np.flatnonzero((terminated | truncated) & (left > 0)):
             left[world] -= 1
             if np.asarray(info["invalid"])[world]:
-                told.append({"world": float(world), "invalid": 1.0})
+                reason = float(np.asarray(info["invalid_reason"])[world])
+                told.append({"world": float(world), "invalid": 1.0, "invalid_reason": reason})
                 continue
             statistics = info["episode_statistics"]
             row = {name: float(values[world]) for name, values in statistics.items()}

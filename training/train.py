@@ -195,7 +195,7 @@ def resume(
         step = {"from": last and last.name, "argv": list(argv), "ranks": ranks.size}
         history = [*run.manifest.get("resumed", []), step]
         run = ranks.share(run if ranks.first else None)
-        run.update(preset=preset.to_plain(), resumed=history, state="started")
+        run.update(preset=preset.to_plain(), resumed=history, state="started", error=None)
         return _learn(run, config, preset, settings, last, ranks)
 
 
@@ -252,6 +252,9 @@ def _learn(
             ranks.leave()  # a rank that ended now would end the one that still writes
             command = ranks.resume_command(run.folder)
             raise TrainingInterrupted(run, stop.signal_number, command) from None
+        except Exception as error:
+            run.update(state="failed", error=str(error) or type(error).__name__)
+            raise
         ranks.leave()
     if not ranks.first:
         return run

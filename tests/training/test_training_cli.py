@@ -113,6 +113,14 @@ def test_worlds_that_are_never_valid_are_explained_and_no_success(
     assert main(["train", ID, "--no-video", *invalid]) == 2
     err = capfd.readouterr().err
     assert "episodes were all invalid, so that nothing can be learnt: contact lost" in err
+    (path,) = tmp_path.glob("runs/*/*/manifest.json")
+    manifest = json.loads(path.read_text())
+    assert manifest["state"] == "failed"
+    assert manifest["error"] in err
+    flags = ["--policy", "expert", "--episodes", "1", *invalid[:1]]
+    assert main(["play", ID, *flags]) == 0
+    told = "world 0, episode 1: invalid (contact lost (arena full)), not counted"
+    assert told in capfd.readouterr().out
 
 
 def test_an_interrupted_evaluation_leaves_the_trained_policy_and_says_where(
