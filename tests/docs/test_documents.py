@@ -2,6 +2,7 @@
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import gymnasium
@@ -11,6 +12,8 @@ import pytest
 from proveout.envs import check_vector_env, make_task, task_class, task_ids
 from proveout.envs.core.registry import load_task_file
 from proveout.envs.core.vector_env import WarpVectorEnv
+from proveout.envs.core.worlds import ScenePose
+from proveout.envs.factory.scenery import add_pose_marker
 from proveout.training.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +58,38 @@ def test_the_task_of_the_guide_can_be_solved_and_failed(press):
     envs.close()
     assert outcomes["press"].all()
     assert not outcomes["stay"].any()
+
+
+def test_the_marker_of_the_guide_moves(press):
+    text = (ROOT / "docs/adding-a-task.md").read_text()
+    (method,) = re.findall(r"( +def scene_pose.*?)\n\n", text, flags=re.DOTALL)
+    scope = {"np": np, "ScenePose": ScenePose}
+    exec(textwrap.dedent(method), scope)
+
+    class Marked(press):
+        scene_pose = scope["scene_pose"]
+
+        def spec(self, *, visual):
+            spec = super().spec(visual=visual)
+            if visual:
+                add_pose_marker(spec, "goal")
+            return spec
+
+        def build(self, sim):
+            super().build(sim)
+            self._goal = sim.array("push/goal", (3,))
+
+    task = Marked()
+    drawn = {"render_mode": "rgb_array", "render_worlds": (0, 1)}
+    envs = WarpVectorEnv(task, 2, device="cpu", workers=1, **drawn)
+    envs.reset(seed=0)
+    task._goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.3]], np.float32))
+    together = envs.render()
+    task._goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.0]], np.float32))
+    apart = envs.render()
+    envs.close()
+    assert np.array_equal(together[0], apart[0])
+    assert not np.array_equal(together[1], apart[1])
 
 
 def test_the_capacities_of_the_guide_are_enough(press):
