@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -133,6 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Small networks: torch's own threads would wait for the cores that the workers hold. Before
     # torch is imported, so that evaluating and playing are covered too; training sets its own.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"proveout: warning: {message}\n"
     try:
         return _dispatch(arguments[0], arguments[1:])
     except KeyboardInterrupt:
@@ -144,6 +147,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except Exception as error:
         return _failure(error)
+    finally:
+        warnings.formatwarning = usual
 
 
 def _dispatch(name: str, arguments: list[str]) -> int:

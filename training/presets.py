@@ -27,7 +27,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proveout.assets.errors import ProveoutError, unknown
+from proveout.assets.errors import unknown
+from proveout.training.preset_checks import NOT_PRESET, PresetError, checked
 
 # Where each algorithm lives; imported when used.
 ALGORITHMS: dict[str, tuple[str, str]] = {
@@ -125,19 +126,6 @@ _POLICY_KEYS = ("activation_fn", "action_head_scale", "initial_std")
 _MAX_MINIBATCHES = 100
 
 
-# What a number among the hyper-parameters must be: positive, and within the ends of a range.
-_POSITIVE = ("learning_rate", "clip_range", "max_grad_norm", "target_kl", "tau")
-_RANGES = {
-    **dict.fromkeys(("gamma", "gae_lambda", "tau"), (0.0, 1.0)),
-    **dict.fromkeys(("ent_coef", "vf_coef", "learning_starts"), (0.0, math.inf)),
-    **dict.fromkeys(("n_steps", "n_epochs", "batch_size", "buffer_size"), (1.0, math.inf)),
-}
-
-
-class PresetError(ProveoutError, ValueError):
-    """A hyper-parameter with a value that cannot be used."""
-
-
 @dataclass(frozen=True)
 class Preset:
     """A preset, checked and taken apart.
@@ -210,7 +198,7 @@ def make_preset(
         PresetError: a value out of its range.
     """
     known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
-    known |= set(_OWN_KEYS)
+    known = (known - NOT_PRESET) | set(_OWN_KEYS)
     if "action_noise" in known:
         known.add("exploration_noise")
     base = PRESET_OF.get(algo, algo)
@@ -221,17 +209,14 @@ def make_preset(
             data[key] = {**data.get(key, {}), **value}
         else:
             data[key] = value
+    data = {key: checked(key, value) for key, value in data.items()}
     for key in data:
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
-    for key, value in data.items():
-        _check_range(key, value)
     defaults = {**default, **data}
     adaptive = data.pop("adaptive_kl", None)
     policy = data.pop("policy_kwargs", {}) or {}
     normalize, network = data.pop("normalize_observations", False), data.pop("network", "mlp")
-    if not isinstance(normalize, bool):
-        raise PresetError(f"normalize_observations must be True or False, got {normalize!r}.")
     if network not in _NETWORKS:
         raise unknown("network", str(network), _NETWORKS)
     for key in ("num_envs", "total_timesteps"):
@@ -262,7 +247,7 @@ def parse_hyperparameters(assignments: Iterable[str]) -> dict[str, Any]:
     """Return overrides from `key=value` texts; `policy_kwargs.key=value` for the policy's.
 
     Raises:
-        PresetError: no "=" in one of them.
+        PresetError: no "=" in one of them, or a key that is given twice.
     """
     overrides: dict[str, Any] = {}
     for text in assignments:
@@ -274,6 +259,8 @@ def parse_hyperparameters(assignments: Iterable[str]) -> dict[str, Any]:
         if key.startswith("policy_kwargs."):
             target = overrides.setdefault("policy_kwargs", {})
             key = key.removeprefix("policy_kwargs.")
+        if key in target:
+            raise PresetError(f"hyper-parameter {key} is given twice.")
         try:
             target[key] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError):
@@ -360,7 +347,17 @@ def build_algorithm(
             f"{_MAX_MINIBATCHES}.",
             stacklevel=2,
         )
+    starts = preset.algorithm.get("learning_starts")
+    if starts is not None and starts >= preset.total_timesteps:
+        warnings.warn(
+            f"learning starts after {starts} samples (learning_starts) of {preset.total_timesteps}:"
+            " the policy will stay as it begins; train longer, or start earlier.",
+            stacklevel=2,
+        )
     arguments = {**preset.algorithm, **extra}
+    if gradient_steps is not None:  # more would be the same, with a warning
+        samples = preset.algorithm["n_steps"] * preset.num_envs
+        arguments["batch_size"] = min(arguments["batch_size"], samples)
     arguments["policy_kwargs"] = policy_kwargs(preset, _layout_for(preset, layout_of(env)))
     policy = arguments.pop("policy", "MlpPolicy")
     # With hundreds of worlds, SB3's window of 100 episodes would be the last few steps only.
@@ -462,18 +459,6 @@ def _layout_for(preset: Preset, layout: Mapping[str, Any] | None) -> Mapping[str
             "observation; use network 'mlp'."
         )
     return layout
-
-
-def _check_range(name: str, value: Any) -> None:
-    """Refuse a number outside its range; schedules and words are the algorithm's business."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return
-    if name in _POSITIVE and not value > 0.0:
-        raise PresetError(f"{name} must be positive, got {value!r}.")
-    low, high = _RANGES.get(name, (-math.inf, math.inf))
-    if not low <= value <= high:
-        told = f"at least {low:g}" + ("" if math.isinf(high) else f" and at most {high:g}")
-        raise PresetError(f"{name} must be {told}, got {value!r}.")
 
 
 def _count(name: str, value: Any) -> int:

@@ -122,6 +122,9 @@ class Run:
         """
         path = self.folder / POLICY
         if not path.is_file():
+            if self.manifest.get("state") == "failed":
+                why = self.manifest.get("error")
+                raise RunError(f"{self.folder} has no {POLICY}: its training failed: {why}")
             raise RunError(
                 f"{self.folder} has no {POLICY}: its training was cut off; "
                 f"finish it with: proveout train --resume {self.folder}"

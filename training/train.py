@@ -136,6 +136,8 @@ def train(
     overrides = parse_hyperparameters(settings.hyperparameters)
     for key in ("total_timesteps", "num_envs"):
         if getattr(settings, key) is not None:
+            if key in overrides:
+                raise ConfigError(f"{key} is given twice: as a flag and among --hyperparameters.")
             overrides[key] = getattr(settings, key)
     preset = make_preset(settings.algo, task.presets, overrides)
     with joined(settings.algo, settings.device) as ranks:

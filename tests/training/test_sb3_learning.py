@@ -117,6 +117,12 @@ def test_the_action_head_is_scaled(algo: str) -> None:
     assert np.abs(actions[0]).max() > 0.05
 
 
+def test_a_training_without_updates_is_told() -> None:
+    preset = make_preset("sac", {}, {"num_envs": 2, "total_timesteps": 50, "learning_starts": 50})
+    with pytest.warns(UserWarning, match="policy will stay as it begins"):
+        build_algorithm(preset, SB3VecEnv(PointVectorEnv(2)))
+
+
 def test_bad_presets_name_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="learning_rate"):
         make_preset("ppo", {}, {"lerning_rate": 1e-3})
@@ -131,10 +137,26 @@ def test_bad_presets_name_the_nearest() -> None:
         ("gae_lambda", -0.1, "at least 0 and at most 1"),
         ("learning_rate", 0.0, "positive, got 0.0"),
         ("n_epochs", 0, "at least 1, got 0"),
+        ("n_epochs", 1.5, "a whole number, got 1.5"),
+        ("gamma", "abc", "a number, got 'abc'"),
+        ("learning_rate", float("nan"), "a number, got nan"),
+        ("ent_coef", "inf", "a number, got 'inf'"),
+        ("normalize_advantage", "yes", "True or False, got 'yes'"),
     ):
         with pytest.raises(PresetError, match=f"{key} must be {told}"):
             make_preset("ppo", {}, {key: value})
-    assert make_preset("sac", {}, {"ent_coef": "auto"}).algorithm["ent_coef"] == "auto"
+    for key, value in (("train_freq", 0), ("gradient_steps", 0), ("ent_coef", "autoo")):
+        with pytest.raises(PresetError, match=key):
+            make_preset("sac", {}, {key: value})
+    with pytest.raises(PresetError, match="use --seed"):
+        make_preset("ppo", {}, {"seed": 3})
+    with pytest.raises(UnknownNameError, match="env"):
+        make_preset("ppo", {}, {"env": "foo"})
+    for key, value in (("ent_coef", "auto"), ("ent_coef", "auto_0.1"), ("gradient_steps", -1)):
+        assert make_preset("sac", {}, {key: value}).algorithm[key] == value
+    assert make_preset("ppo", {}, {"n_steps": 8.0}).algorithm["n_steps"] == 8
+    with pytest.raises(PresetError, match="gamma is given twice"):
+        parse_hyperparameters(["gamma=0.9", "gamma=0.8"])
     with pytest.raises(PresetError, match="key=value"):
         parse_hyperparameters(["gamma"])
     with pytest.raises(PresetError, match="adaptive_kl"):

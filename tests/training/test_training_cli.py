@@ -117,6 +117,8 @@ def test_worlds_that_are_never_valid_are_explained_and_no_success(
     manifest = json.loads(path.read_text())
     assert manifest["state"] == "failed"
     assert manifest["error"] in err
+    assert main(["export", str(path.parent)]) == 2
+    assert f"its training failed: {manifest['error']}" in capfd.readouterr().err
     flags = ["--policy", "expert", "--episodes", "1", *invalid[:1]]
     assert main(["play", ID, *flags]) == 0
     told = "world 0, episode 1: invalid (contact lost (arena full)), not counted"
@@ -137,6 +139,15 @@ def test_an_interrupted_evaluation_leaves_the_trained_policy_and_says_where(
     told = capfd.readouterr().err
     assert f"the policy is trained and saved: runs/fake-Point-v0/{folder.name}/policy.zip" in told
     assert f"proveout evaluate runs/fake-Point-v0/{folder.name}" in told
+
+
+def test_a_number_given_twice_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", ID, "--num-envs", "4", "--hyperparameters", "num_envs=8"]) == 2
+    assert "num_envs is given twice" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("flags", [["--workers", "99"], ["--device", "cuda:99"]])

@@ -83,7 +83,8 @@ class TensorOffPolicy(OffPolicyAlgorithm):
         given = self.replay_buffer_class
         if given is not None and given not in (*_STOCK_BUFFERS, TensorReplayBuffer):
             raise BridgeError(
-                f"{name} has a replay buffer of its own and cannot use {given.__name__}; "
+                f"{name} has a replay buffer of its own and cannot use "
+                f"{getattr(given, '__name__', given)}; "
                 "leave replay_buffer_class out, or use the stock algorithm."
             )
         kwargs = dict(self.replay_buffer_kwargs)
