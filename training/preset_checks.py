@@ -61,3 +61,17 @@ def checked(name: str, value: Any) -> Any:
             raise PresetError(f"{name} must be a whole number, got {value!r}.")
         return int(value)
     return value
+
+
+def check_net_arch(value: Any) -> None:
+    """Refuse layers that are no widths: [128, 128], or {"pi": [64], "vf": [64]}.
+
+    Raises:
+        PresetError: of anything else.
+    """
+    for layers in value.values() if isinstance(value, dict) else (value,):
+        widths = isinstance(layers, list | tuple) and all(
+            isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in layers
+        )
+        if not widths:
+            raise PresetError(f"net_arch must be a list of widths such as [128, 128], got {value}.")

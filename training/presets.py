@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proveout.assets.errors import unknown
-from proveout.training.preset_checks import NOT_PRESET, PresetError, checked
+from proveout.training.preset_checks import NOT_PRESET, PresetError, check_net_arch, checked
 
 # Where each algorithm lives; imported when used.
 ALGORITHMS: dict[str, tuple[str, str]] = {
@@ -216,6 +216,8 @@ def make_preset(
     defaults = {**default, **data}
     adaptive = data.pop("adaptive_kl", None)
     policy = data.pop("policy_kwargs", {}) or {}
+    if policy.get("net_arch") is not None:
+        check_net_arch(policy["net_arch"])
     normalize, network = data.pop("normalize_observations", False), data.pop("network", "mlp")
     if network not in _NETWORKS:
         raise unknown("network", str(network), _NETWORKS)

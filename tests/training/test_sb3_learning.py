@@ -148,6 +148,12 @@ def test_bad_presets_name_the_nearest() -> None:
     for key, value in (("train_freq", 0), ("gradient_steps", 0), ("ent_coef", "autoo")):
         with pytest.raises(PresetError, match=key):
             make_preset("sac", {}, {key: value})
+    for layers in ("foo", [0], [64.0], {"pi": 64}, True):
+        with pytest.raises(PresetError, match="net_arch must be a list of widths"):
+            make_preset("ppo", {}, {"policy_kwargs": {"net_arch": layers}})
+    arch = {"pi": [8], "vf": []}
+    made = make_preset("ppo", {}, {"policy_kwargs": {"net_arch": arch}})
+    assert made.policy["net_arch"] == arch
     with pytest.raises(PresetError, match="use --seed"):
         make_preset("ppo", {}, {"seed": 3})
     with pytest.raises(UnknownNameError, match="env"):
