@@ -101,7 +101,8 @@ class _Where:
         for bound, holds, words in _BOUNDS:
             limit = self.metadata.get(bound)
             # A number above zero must not round to it where it is computed with.
-            seen = float(np.float32(value)) if bound == "above" else value
+            rounds = bound == "above" and abs(value) <= FLOAT32_MAX
+            seen = float(np.float32(value)) if rounds else value
             if limit is not None and not holds(seen, limit):
                 raise self.error(f"{words} {limit:g}{self.unit}", value)
         return value
@@ -188,10 +189,14 @@ def _float(value: Any, where: _Where) -> float:
 
 def _int(value: Any, where: _Where) -> int:
     value = _scalar(value)
-    whole = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-    if not whole or not math.isfinite(value) or value != int(value):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise where.error("a whole number", value)
-    number = int(value)
+    try:
+        number = int(value)
+    except (OverflowError, ValueError):  # infinite, NaN
+        raise where.error("a whole number", value) from None
+    if value != number:
+        raise where.error("a whole number", value)
     where.within(number)
     if abs(number) > INT32_MAX:
         raise where.error(f"at most {INT32_MAX} in size, as counted with", value)
