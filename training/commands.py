@@ -353,7 +353,7 @@ def export_command(arguments: Sequence[str], prog: str, text: str) -> int:
 
 def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Prove an environment's conformance."""
-    from proveout.envs import check_vector_env
+    from proveout.envs import check_vector_env, make_task
     from proveout.training.tasks import make_worlds
 
     env_id, rest = _take_env(arguments, prog)
@@ -365,7 +365,13 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
         return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
 
-    report = check_vector_env(make, num_envs=flags.num_envs, steps=flags.steps, name=env_id)
+    report = check_vector_env(
+        make,
+        num_envs=flags.num_envs,
+        steps=flags.steps,
+        name=env_id,
+        task=make_task(env_id, config),
+    )
     if any("full" in finding.message for finding in report.findings if finding.check == "invalid"):
         print(f"room for contacts and constraints: proveout capacities {env_id}", file=sys.stderr)
     print(report.table())
