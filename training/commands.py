@@ -48,6 +48,9 @@ class EvaluateFlags:
     device: str = _flag("auto", "auto, cpu or cuda:N")
     workers: int | None = _flag(None, "on the CPU; None: all cores", "processes")
     trust_pickle: bool = _flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
+    episodes_out: Path | None = _flag(  # noqa: RUF009
+        None, "write a row for each episode to this .csv or .parquet"
+    )
     json: bool = _flag(False, "print one JSON object and nothing else")
 
 
@@ -232,12 +235,15 @@ def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
             episodes=flags.episodes,
             seed=flags.seed,
             shown=True,
+            episodes_out=flags.episodes_out,
         )
         result["policy"] = policy
         if flags.json:
             emit(dump_json(result))
         else:
             emit("\n".join([sentence(result), *kpi_lines(result)]))
+            if flags.episodes_out is not None:
+                emit(f"Episodes: {flags.episodes_out}")
         if flags.json and result["invalid_worlds"]:  # the sentence says it otherwise
             why = explained(result["invalid_reasons"], env_id)
             print(
