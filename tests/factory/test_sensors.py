@@ -1,4 +1,4 @@
-"""Sensors of the model as a task observes them."""
+"""Sensors and poses of the model as the hooks of a task find them."""
 
 # mypy: disable-error-code="index, misc"
 
@@ -74,4 +74,57 @@ def test_an_episode_begins_without_the_forces_of_the_one_before():
         seed=0, options={"world_ids": np.array([0, 1]), "episodes": np.array([1, 1])}
     )
     assert np.array_equal(again, next_first), "autoreset and reset begin the episode alike"
+    env.close()
+
+
+class LookingBoxes(Boxes):
+    """Compares the first box's pose with its joint in `control`, `evaluate` and `observe`."""
+
+    def build(self, sim):
+        super().build(sim)
+        self._body = sim.worlds.host_model.body("box0").id
+        self._off = sim.array("looking/off", (3,))
+
+    def _look(self, sim, hook):
+        wp.launch(
+            _look,
+            dim=sim.num_worlds,
+            inputs=[self._data.xpos, self._data.qpos, self._body, hook],
+            outputs=[self._off],
+            device=sim.device,
+        )
+
+    def control(self, sim):
+        super().control(sim)
+        self._look(sim, 0)
+
+    def evaluate(self, sim):
+        super().evaluate(sim)
+        self._look(sim, 1)
+
+    def observe(self, sim, mask, observation):
+        super().observe(sim, mask, observation)
+        self._look(sim, 2)
+
+
+@wp.kernel
+def _look(
+    xpos: wp.array2d[wp.vec3],
+    qpos: wp.array2d[float],
+    body: int,
+    hook: int,
+    off: wp.array2d[float],
+):
+    worldid = wp.tid()
+    apart = wp.abs(xpos[worldid, body][2] - qpos[worldid, 2])
+    off[worldid, hook] = wp.max(off[worldid, hook], apart)
+
+
+def test_poses_are_fresh_in_every_hook_but_reset():
+    task = LookingBoxes(BoxesConfig(num_boxes=1))
+    env = WarpVectorEnv(task, 4, device="cpu", workers=1, phase_spread=1.0)
+    env.reset(seed=0)
+    for _ in range(50):  # more than an episode of every world, one after the other
+        env.step(np.zeros(env.action_space.shape, np.float32))
+    assert task._off.numpy().max() < 1e-6
     env.close()
