@@ -229,13 +229,13 @@ def check_path(path: Path) -> None:
     Raises:
         ConfigError: Another suffix, a folder, or a place where nothing can be written.
     """
-    if path.suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: a table of episodes ends in {' or '.join(SUFFIXES)}.")
     try:
         if path.is_dir():
             raise ConfigError(
-                f"{path} is a folder; name a file in it, such as {path / f'episodes{path.suffix}'}."
+                f"{path} is a folder; name a file in it, such as {path / 'episodes.csv'}."
             )
+        if path.suffix not in SUFFIXES:
+            raise ConfigError(f"{path}: a table of episodes ends in {' or '.join(SUFFIXES)}.")
         path.parent.mkdir(parents=True, exist_ok=True)
         # A trial says more than permissions, which mean nothing to root and on some file systems.
         with tempfile.NamedTemporaryFile(

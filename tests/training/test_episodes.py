@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,9 +158,23 @@ def test_both_files_hold_what_the_rows_say(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".*")), "no temporary file is left"
 
 
-@pytest.mark.parametrize("path", ["e.xlsx", "e", "folder.csv", "file/e.csv", "a" * 255 + ".csv"])
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("e.xlsx", "ends in .csv or .parquet"),
+        ("e", "ends in .csv or .parquet"),
+        ("folder.csv", "folder.csv is a folder; name a file in it"),
+        ("", "is a folder"),
+        ("file/e.csv", "cannot be written"),
+        ("a" * 255 + ".csv", "File name too long"),
+    ],
+)
 def test_a_place_that_cannot_be_written_is_refused_before_any_episode(
-    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    path: str,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "file").write_text("")
@@ -169,13 +184,14 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_episode(
         raise AssertionError("an episode has begun")
 
     monkeypatch.setattr(PointVectorEnv, "step", stepped)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=re.escape(named)):
         evaluate(PointExpert(), WorldsSpec(ID), episodes=4, episodes_out=tmp_path / path)
     flags = ["--policy", "expert", "--episodes", "4", "--episodes-out", str(tmp_path / path)]
     assert main(["evaluate", ID, *flags]) == 2
     (told,) = capfd.readouterr().err.splitlines()
     assert told.startswith("proveout: error: ")
-    assert path in told
+    assert str(tmp_path / path) in told
+    assert named in told
     assert sorted(tmp_path.rglob("*")) == before
 
 
