@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import warp as wp
 from follow import Follow, FollowConfig
-from test_documents import blocks_of, python_blocks, section
+from test_documents import ROOT, blocks_of, python_blocks, section
 
+from proveout.assets.robot import load_robot
 from proveout.envs import check_vector_env
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.vector_env import WarpVectorEnv
@@ -57,6 +58,19 @@ def test_the_robot_with_a_tool_and_a_free_body_is_as_told():
     worlds.guard(reason)
     assert not reason.numpy().any()
     np.testing.assert_allclose(worlds.data.qpos.numpy()[:, cube + 2], 0.025, atol=1e-3)
+
+
+def test_a_tool_that_is_a_file_of_its_own_is_attached(tmp_path):
+    path = tmp_path / "hook.xml"
+    path.write_text(
+        '<mujoco><worldbody><body name="hook"><geom size="0.02" mass="0.1"/></body></worldbody>'
+        "</mujoco>"
+    )
+    spec, tool = load_robot("ur5e"), load_robot(path)
+    (line,) = re.findall(r"`(spec\.attach\(.*?\))`", (ROOT / GUIDE).read_text())
+    exec(line, {"spec": spec, "tool": tool})
+    model = spec.compile()
+    assert model.body("tool_hook").parentid[0] == model.body("wrist_3").id
 
 
 def press_with(folder, name, *changes):
