@@ -169,8 +169,9 @@ class Episodes:
     def _filled_columns(self) -> Iterator[tuple[Column, np.ndarray, np.ndarray]]:
         """Yield every column with its values and where it has any, each of shape (E,)."""
         everywhere, valid = np.ones(len(self), bool), self.valid
-        words = {bits: describe_reason(int(bits)) for bits in np.unique(self.reason[~valid])}
-        words[0] = ""
+        words = {
+            bits: describe_reason(int(bits)) if bits else "" for bits in np.unique(self.reason)
+        }
         keys = {
             "seed": (np.full(len(self), self.seed), everywhere),
             "world": (self.world, everywhere),
