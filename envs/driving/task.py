@@ -45,11 +45,6 @@ class RoadTask(Task):
     # Without reverse gear: braking ends at rest.
     vehicle = VehicleParameters(velocity_min=0.0)
 
-    @property
-    def command_size(self) -> int:
-        """Acceleration and steering angle of the learner, however wide its action is."""
-        return 2
-
     @abstractmethod
     def network(self) -> RoadNetwork:
         """The roads, shared by all worlds."""
