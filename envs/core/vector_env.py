@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.errors import BadActionError, ConfigError, RenderError, StateError, unknown
 from proveout.envs.core.graph import resolve_device
+from proveout.envs.core.memory import check_memory
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.rng import host_uniform
@@ -80,6 +81,8 @@ class WarpVectorEnv(VectorEnv):
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
+        self._device = resolve_device(device)
+        check_memory(task, num_envs, self._device)
         if array_type not in ("numpy", "torch"):
             raise ConfigError(f"array_type must be 'numpy' or 'torch', got {array_type!r}")
         if not 0.0 <= phase_spread <= 1.0:
@@ -110,7 +113,6 @@ class WarpVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        self._device = resolve_device(device)
         self._worlds = make_worlds(task, num_envs, self._device, workers)
         self.workers = self._worlds.workers
         self.compile_seconds = self._worlds.compile_seconds

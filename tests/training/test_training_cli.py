@@ -49,7 +49,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["train", ID, "--hyperparameters", "gama=0.9"], "did you mean 'gamma'?"),
         (["train", ID, "--seed", "x"], "--seed"),
         (["train", ID, "--seed"], "--seed"),
-        (["train", ID, "--checkpoint-interval", "0"], "checkpoint_interval"),
+        (["train", ID, "--checkpoint-interval", "0"], "--checkpoint-interval must be positive"),
         (["train", ID, "--env.control-dt", "-1"], "control_dt"),
         (["train", ID, "stray"], "stray"),
         (["train"], "which environment?"),
