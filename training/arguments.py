@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import io
 import math
-import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,11 @@ from typing import Annotated, Any
 import tyro
 
 from proveout.assets.errors import ProveoutError, nearest
+from proveout.training.threads import cores
 
 # The field of a command's own flags, which have no prefix.
 FLAGS = "flags"
 
-_CORES = os.cpu_count() or 1
 # The range of every number that is a flag, by its name, in whichever command. The metadata of a
 # field go before it. Upper ends keep the machine alive: torch dies of too many threads by a
 # segmentation fault, and each worker is a process of several hundred MB.
@@ -35,8 +34,8 @@ RANGES: dict[str, dict[str, float]] = {
     "rounds": {"low": 1, "high": 10**6},
     "seconds": {"above": 0, "high": 86_400},
     "checkpoint_interval": {"above": 0, "high": 7 * 86_400},
-    "workers": {"low": 1, "high": max(8, 4 * _CORES)},
-    "torch_threads": {"low": 1, "high": _CORES},
+    "workers": {"low": 1, "high": max(8, 4 * cores())},
+    "torch_threads": {"low": 1, "high": cores()},
     "seed": {"low": 0, "high": 2**32 - 1},
     "margin": {"low": 1, "high": 1000},
 }

@@ -280,6 +280,7 @@ def _train_policy(
     from stable_baselines3.common.logger import Logger
 
     from proveout.policies.atomic import atomic_path
+    from proveout.training.divergence import learn
     from proveout.training.logs import run_logger
     from proveout.training.sb3.adaptive_kl import AdaptiveKL
     from proveout.training.sb3.loop import StopRequested, TrainingLoop
@@ -332,7 +333,8 @@ def _train_policy(
                 callbacks.append(AdaptiveKL(*preset.adaptive_kl))
             if done < total:
                 on_policy = hasattr(model, "rollout_buffer")
-                model.learn(
+                learn(
+                    model,
                     total - done,
                     callback=CallbackList(callbacks),
                     log_interval=1 if on_policy else max(4, preset.num_envs),
