@@ -35,9 +35,10 @@ def quiet_stdout(active: bool) -> Iterator[Emit]:
 
     _KEPT.append(emit)
     try:
-        yield emit
+        # Of this process too where `sys.stdout` is not what file descriptor 1 is, as in a notebook.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield emit
     finally:
         _KEPT.clear()
-        sys.stdout.flush()
         os.dup2(saved, 1)
         os.close(saved)
