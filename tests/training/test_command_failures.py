@@ -369,3 +369,47 @@ def test_a_usage_error_is_mendable() -> None:
 
     assert mendable(UsageError("a\n\x1b[31mb")) == "a \\x1b[31mb"
     assert mendable(KeyError("x")) is None
+
+
+def test_more_threads_than_cores(capfd: pytest.CaptureFixture[str]) -> None:
+    from proveout.envs.core.errors import ConfigError
+    from proveout.training.benchmark_training import TrainingLoad
+    from proveout.training.threads import cores, usable_threads
+
+    assert usable_threads(1) == 1
+    assert capfd.readouterr().err == ""
+    assert usable_threads(99_999_999) == cores()  # a run that was started on a larger machine
+    assert "torch_threads is 99999999, but this machine has" in capfd.readouterr().err
+    with pytest.raises(ConfigError, match="torch_threads must be from 1 to"):
+        TrainingLoad(torch_threads=99_999_999)
+
+
+def test_training_on_the_gpu_is_not_called_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stable-Baselines3 tells everybody who trains a small network there to use the CPU."""
+    import warnings
+    from types import SimpleNamespace
+
+    import torch
+    from fake_env import PointVectorEnv
+    from stable_baselines3 import PPO
+
+    from proveout.training.presets import build_algorithm, make_preset
+    from proveout.training.sb3.vec_env import SB3VecEnv
+
+    recommend = PPO._maybe_recommend_cpu
+    asked = []
+
+    def as_on_cuda(model: PPO) -> None:
+        asked.append(model)
+        cuda = SimpleNamespace(device=torch.device("cuda"), policy_class=model.policy_class)
+        recommend(cuda)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PPO, "_maybe_recommend_cpu", as_on_cuda)
+    venv = SB3VecEnv(PointVectorEnv(4))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        build_algorithm(make_preset("ppo", {}, {"num_envs": 4, "batch_size": 64}), venv)
+        assert not caught
+        PPO("MlpPolicy", venv, n_steps=16, batch_size=64)
+        assert len(caught) == 1  # the warning that is meant
+    assert len(asked) == 2
