@@ -227,14 +227,17 @@ def _check_flags(arguments: Sequence[str], kind: Any, prog: str) -> None:
 
 
 def _plain(text: str) -> str:
-    """Return the message in tyro's box as one line, without the box's title and the help below."""
+    """Return the message in tyro's box as one line, without the box's title and the help below.
+
+    Where standard output is not UTF-8, the title stands above a rule of hyphens.
+    """
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    kept = []
+    sections: list[list[str]] = [[]]
     for line in text.splitlines():
-        if line.startswith("╭"):
-            continue
         inner = line.strip("│╰╯ ")
-        if set(inner) <= {"─"}:
-            break
-        kept.append(inner)
-    return " ".join(kept).rstrip(".") or "the arguments cannot be understood"
+        if set(inner) <= {"─", "-"} or line.startswith("╭"):
+            sections.append([])
+        else:
+            sections[-1].append(inner)
+    message = sections[1] if len(sections) > 1 else sections[0]
+    return " ".join(message).rstrip(".") or "the arguments cannot be understood"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -53,9 +54,10 @@ _POLICY_FLAGS = (
 # Algorithms whose entropy coefficient can be learnt.
 _LEARNT_ENTROPY = ("sac", "tqc")
 _AUTO = re.compile(r"auto(_\d+(\.\d*)?(e-?\d+)?)?")
-# A matrix between two layers of this width has a gigabyte.
 _WIDEST_LAYER = 2**14
 _MOST_LAYERS = 64
+# Of 4 bytes; gradients and Adam's moments take three times as much again.
+_MOST_WEIGHTS = 2**26
 # What the command gives the algorithm by itself.
 _ELSEWHERE = {"seed": "--seed", "device": "--device", "tensorboard_log": "--runs"}
 NOT_PRESET = frozenset((*_ELSEWHERE, "env", "verbose", "_init_setup_model"))
@@ -150,6 +152,12 @@ def check_net_arch(value: Any) -> None:
             raise PresetError(
                 f"net_arch may have {_MOST_LAYERS} layers of at most {_WIDEST_LAYER}, "
                 f"got {_told(value)}."
+            )
+        weights = sum(before * after for before, after in itertools.pairwise(layers))
+        if weights > _MOST_WEIGHTS:
+            raise PresetError(
+                f"net_arch may have {_MOST_WEIGHTS} weights between its layers, {_told(value)} "
+                f"has {weights}."
             )
 
 

@@ -30,7 +30,7 @@ def quiet_stdout(active: bool) -> Iterator[Emit]:
     os.dup2(2, 1)
 
     def emit(text: str) -> None:
-        with os.fdopen(os.dup(saved), "w") as out:
+        with os.fdopen(os.dup(saved), "w", errors="backslashreplace") as out:
             out.write(text + "\n")
 
     _KEPT.append(emit)

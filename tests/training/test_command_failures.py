@@ -159,6 +159,7 @@ HYPERPARAMETERS = [
     (["adaptive_kl=(1,2,3)"], "adaptive_kl must be a number or a pair"),
     (["ent_coef=auto"], "ent_coef must be a number, got 'auto'"),
     (["policy_kwargs.net_arch=[10000000000]"], "net_arch may have 64 layers of at most 16384"),
+    ([f"policy_kwargs.net_arch={[16384] * 3}"], "net_arch may have 67108864 weights between its"),
     (["policy_kwargs.log_std_init=1e30"], "policy_kwargs.log_std_init must be at least -20"),
     (["policy_kwargs.ortho_init=5"], "policy_kwargs.ortho_init must be True or False"),
     (["policy_kwargs.activation_fn=[1]"], "policy_kwargs.activation_fn must be a name"),
