@@ -6,7 +6,6 @@ from typing import Any
 
 from proveout.assets.errors import ProveoutError
 
-
 # No weight that has learnt anything is near it; products of larger ones overflow float32.
 _SANE_WEIGHT = 1e12
 

@@ -82,6 +82,8 @@ def checked(name: str, value: Any, algo: str) -> Any:
         raise PresetError(f"{name} is not a hyper-parameter here; use {_ELSEWHERE[name]}.")
     if name in _FLAGS and not isinstance(value, bool):
         raise PresetError(f"{name} must be True or False, got {_told(value)}.")
+    if name == "policy" and not isinstance(value, str | type):
+        raise PresetError(f"policy must be a name such as 'MlpPolicy', got {_told(value)}.")
     if name == "policy_kwargs":
         return None if value is None else _checked_policy(value)
     if name.endswith("_kwargs") and value is not None:
@@ -181,6 +183,20 @@ def _checked_policy(value: Any) -> dict[str, Any]:
         elif key.endswith("_class") and not isinstance(item, type):
             raise PresetError(f"{name} must be a class, which only Python can give; leave it out.")
     return kwargs
+
+
+def check_together(preset: Mapping[str, Any], num_envs: int) -> None:
+    """Refuse hyper-parameters that fit by themselves and not together.
+
+    Raises:
+        PresetError: learning after each episode of several worlds, whose episodes differ in length.
+    """
+    frequency = preset.get("train_freq")
+    if num_envs > 1 and isinstance(frequency, tuple) and frequency[1] == "episode":
+        raise PresetError(
+            f"train_freq={frequency} needs num_envs=1, got {num_envs}; count steps instead: "
+            f'({frequency[0]}, "step").'
+        )
 
 
 def _checked_frequency(value: Any) -> tuple[Any, Any]:

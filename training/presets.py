@@ -31,6 +31,7 @@ from proveout.assets.errors import unknown
 from proveout.training.preset_checks import (
     NOT_PRESET,
     PresetError,
+    check_together,
     checked,
     checked_kl,
     checked_mapping,
@@ -225,6 +226,7 @@ def make_preset(
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
     defaults = {**default, **data}
+    check_together(data, defaults["num_envs"])
     adaptive = data.pop("adaptive_kl", None)
     policy = data.pop("policy_kwargs", {}) or {}
     normalize, network = data.pop("normalize_observations", False), data.pop("network", "mlp")

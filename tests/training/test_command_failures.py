@@ -173,7 +173,8 @@ HYPERPARAMETERS = [
     (["gamma={[]:1}"], "gamma must be a number"),
     (["gamma=" + "(" * 2000], "gamma must be a number"),
     (["sde_sample_freq=x"], "sde_sample_freq must be a number"),
-    (["policy=5"], "cannot be built"),
+    (["policy=5"], "policy must be a name such as"),
+    (["policy=CnnPolicy"], "cannot be built with this preset: You should use NatureCNN"),
     (["total_timesteps=1e400"], "total_timesteps must be a number"),
 ]
 
@@ -185,10 +186,17 @@ def test_a_hyper_parameter_that_cannot_be_is_a_sentence(
     assert words in refused(capfd, "train", ID, "--num-envs", "4", "--hyperparameters", *given)
 
 
+def test_learning_after_episodes_of_several_worlds(capfd: pytest.CaptureFixture[str]) -> None:
+    given = ["--hyperparameters", "train_freq=(2,'episode')"]
+    told = refused(capfd, "train", ID, "--algo", "sac", "--num-envs", "4", *given)
+    assert """train_freq=(2, 'episode') needs num_envs=1, got 4; count steps""" in told
+
+
 @pytest.mark.parametrize(
     ("algo", "given"),
     [
-        ("sac", ["ent_coef=auto_0.1", "train_freq=(1,'episode')", "target_entropy=auto"]),
+        ("sac", ["ent_coef=auto_0.1", "train_freq=(1,'step')", "target_entropy=auto"]),
+        ("sac", ["num_envs=1", "train_freq=(1,'episode')"]),
         ("td3", ["exploration_noise=None", "gradient_steps=-1", "policy_delay=2"]),
         ("ppo", ["target_kl=None", "policy_kwargs.net_arch={'pi':[],'vf':[]}"]),
         ("tqc", ["policy_kwargs.n_quantiles=5", "top_quantiles_to_drop_per_net=1"]),
@@ -363,6 +371,21 @@ def test_a_policy_of_another_task_is_told_in_one_sentence(
     told = refused(capfd, *arguments)
     assert "was trained on proveout/Reach-v0, not on proveout/Highway-v0" in told
     assert "missing" not in told
+
+
+def test_a_terminal_without_utf_8() -> None:
+    """Where tyro draws its boxes otherwise."""
+    bad = ["train", "proveout/Reach-v0", "--seed", "x"]
+    told = subprocess.run(
+        [sys.executable, "-m", "proveout.training.cli", *bad],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert told.returncode == 2
+    assert told.stderr == (
+        "proveout: error: Error parsing --seed: invalid literal for int() with base 10: 'x'; "
+        "see proveout train proveout/Reach-v0 --help\n"
+    )
 
 
 def test_a_usage_error_is_mendable() -> None:

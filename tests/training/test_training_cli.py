@@ -247,6 +247,19 @@ def test_doctor_with_something_wrong(
     assert "All is well" in table({"ok": True, "checks": []})
 
 
+def test_doctor_tells_of_task_files_that_were_set_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from proveout.envs.core import registry
+    from proveout.training.doctor import _environments
+
+    assert _environments().status == "ok"
+    monkeypatch.setitem(registry._SET_ASIDE, "a.py", "task file a.py is a folder")
+    found = _environments()
+    assert (found.status, found.detail.partition("; ")[2]) == ("warning", "set aside: a.py")
+    assert "task file a.py is a folder" in found.fix
+
+
 def test_train_evaluate_export_play(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
