@@ -64,6 +64,7 @@ def _reset_kernel(
     qacc_warmstart_out: wp.array2d[float],
     qfrc_applied_out: wp.array2d[float],
     xfrc_applied_out: wp.array2d[wp.spatial_vector],
+    sensordata_out: wp.array2d[float],
     overflow_out: wp.array[int],
     # Out:
     reason_out: wp.array[int],
@@ -87,6 +88,9 @@ def _reset_kernel(
         ctrl_out[worldid, i] = 0.0
     for i in range(xfrc_applied_out.shape[1]):
         xfrc_applied_out[worldid, i] = wp.spatial_vector()
+    # Read next before the physics has measured anything in this episode.
+    for i in range(sensordata_out.shape[1]):
+        sensordata_out[worldid, i] = 0.0
 
 
 def reset_state(data: Any, qpos0: wp.array, reason: wp.array, mask: wp.array) -> None:
@@ -98,7 +102,8 @@ def reset_state(data: Any, qpos0: wp.array, reason: wp.array, mask: wp.array) ->
         inputs=[qpos0, mask],
         outputs=[
             data.time, data.qpos, data.qvel, data.act, data.ctrl, data.qacc,
-            data.qacc_warmstart, data.qfrc_applied, data.xfrc_applied, data.overflow, reason,
+            data.qacc_warmstart, data.qfrc_applied, data.xfrc_applied, data.sensordata,
+            data.overflow, reason,
         ],
         device=mask.device,
     )  # fmt: skip

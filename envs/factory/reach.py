@@ -55,7 +55,6 @@ GOAL_RANGE = (1.2, 0.5, 0.7, 0.7, 0.7, 1.5)
 _STREAM_START = wp.constant(STREAM_TASK)
 _STREAM_GOAL = wp.constant(STREAM_TASK + 1)
 _GOAL_TRIES = wp.constant(16)
-_JOINTS = wp.constant(6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,15 +105,23 @@ class ReachConfig(TaskConfig):
     hold_seconds: float = quantity(
         0.25, "s", "time within the tolerances that is a success", above=0.0
     )
-    min_height: float = quantity(0.12, "m", "lowest goal above the floor", low=0.0)
+    # Of random joint angles, two thirds lead above the highest value allowed here.
+    min_height: float = quantity(0.12, "m", "lowest goal above the floor", low=0.0, high=0.3)
     reward_weights: ReachWeights = field(default_factory=ReachWeights)
     randomization: ReachRandomization = field(default_factory=ReachRandomization)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check(
-            self.hold_seconds <= self.episode_seconds, "hold_seconds must fit into the episode"
+            self.hold_steps <= self.max_episode_steps,
+            f"hold_seconds takes {self.hold_steps} control steps, both ends counted, and the "
+            f"episode has {self.max_episode_steps}",
         )
+
+    @property
+    def hold_steps(self) -> int:
+        """Control steps within the tolerances that are a success; 0.25 s at 20 Hz are six."""
+        return round(self.hold_seconds / self.control_dt) + 1
 
 
 @register("proveout/Reach-v0")
@@ -172,8 +179,6 @@ class Reach(ArticulatedTask):
         self._low = sim.constant(model.jnt_range[:, 0])
         self._high = sim.constant(model.jnt_range[:, 1])
         self._goal_range = sim.constant(GOAL_RANGE)
-        # Both ends of the time count: 0.25 s at 20 Hz are six samples.
-        self._hold_steps = round(self.config.hold_seconds / self.config.control_dt) + 1
         self._goal_pos = sim.array("reach/goal_pos", (3,))
         self._goal_quat = sim.array("reach/goal_quat", (4,))
         self._goal_angles = sim.array("reach/goal_angles", (6,))
@@ -197,7 +202,7 @@ class Reach(ArticulatedTask):
             _evaluate_kernel,
             dim=sim.num_worlds,
             inputs=[
-                c.position_tolerance, c.angle_tolerance, self._hold_steps, c.control_dt, self._tcp,
+                c.position_tolerance, c.angle_tolerance, c.hold_steps, c.control_dt, self._tcp,
                 d.site_xpos, d.site_xmat, d.qpos, d.qvel, d.qfrc_actuator, self._low, self._high,
                 self._goal_pos, self._goal_quat, self._action_rate, sim.elapsed,
             ],
@@ -259,8 +264,9 @@ def _control_kernel(
     action_rate_out: wp.array[float],
 ):
     worldid = wp.tid()
+    joints = low.shape[0]
     rate = float(0.0)
-    for j in range(_JOINTS):
+    for j in range(joints):
         action = action_in[worldid, j]
         change = action - previous_action_out[worldid, j]
         rate += change * change
@@ -316,11 +322,12 @@ def _evaluate_kernel(
         reach_time_out[worldid] = float(elapsed_in[worldid]) * control_dt
         success_out[worldid] = held >= hold_steps
 
+    joints = low.shape[0]
     speed2 = float(0.0)
     fastest = float(0.0)
     power = float(0.0)
     beyond = float(0.0)
-    for j in range(_JOINTS):
+    for j in range(joints):
         v = qvel_in[worldid, j]
         speed2 += v * v
         fastest = wp.max(fastest, wp.abs(v))
@@ -369,9 +376,10 @@ def _reset_kernel(
     worldid = wp.tid()
     if not mask_in[worldid]:
         return
+    joints = home.shape[0]
     seed, world, episode = seed_in[worldid], world_id_in[worldid], episode_in[worldid]
     start = random_key(seed, world, episode, _STREAM_START)
-    for j in range(_JOINTS):
+    for j in range(joints):
         angle = home[j] + uniform(start, j, -start_noise, start_noise)
         qpos_out[worldid, j] = angle
         command_out[worldid, j] = angle
@@ -386,9 +394,9 @@ def _reset_kernel(
         if not found:
             # The last try is home itself, which is always above the floor.
             share = wp.where(attempt < _GOAL_TRIES - 1, 1.0, 0.0)
-            for j in range(_JOINTS):
+            for j in range(joints):
                 r = share * goal_range[j]
-                goal_angles_out[worldid, j] = home[j] + uniform(key, attempt * _JOINTS + j, -r, r)
+                goal_angles_out[worldid, j] = home[j] + uniform(key, attempt * joints + j, -r, r)
             pose = chain_pose(chain, goal_angles_out, worldid)
             found = wp.transform_get_translation(pose)[2] > min_height
     p = wp.transform_get_translation(pose)
@@ -418,7 +426,7 @@ def _observe_kernel(
     worldid = wp.tid()
     if not mask_in[worldid]:
         return
-    for j in range(_JOINTS):
+    for j in range(command_in.shape[1]):
         observation_out[worldid, j] = qpos_in[worldid, j]
         observation_out[worldid, 6 + j] = qvel_in[worldid, j]
         observation_out[worldid, 12 + j] = command_in[worldid, j] - qpos_in[worldid, j]
