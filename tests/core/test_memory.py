@@ -9,7 +9,7 @@ from proveout.envs.core.graph import resolve_device
 
 
 @pytest.mark.parametrize("task_id", ["proveout/Highway-v0", "proveout/Reach-v0"])
-@pytest.mark.parametrize("num_envs", [10**9, 10**11, 10**20])
+@pytest.mark.parametrize("num_envs", [10**8, 2**31 - 1])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_too_many_worlds(task_id: str, num_envs: int, workers: int) -> None:
     with pytest.raises(ConfigError, match=r"worlds need more than \d+ GiB and cpu has"):
