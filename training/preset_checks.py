@@ -59,7 +59,12 @@ _MOST_LAYERS = 64
 # Of 4 bytes; gradients and Adam's moments take three times as much again.
 _MOST_WEIGHTS = 2**26
 # What the command gives the algorithm by itself.
-_ELSEWHERE = {"seed": "--seed", "device": "--device", "tensorboard_log": "--runs"}
+_ELSEWHERE = {
+    "seed": "--seed",
+    "device": "--device",
+    "tensorboard_log": "--runs",
+    "action_noise": "exploration_noise",
+}
 NOT_PRESET = frozenset((*_ELSEWHERE, "env", "verbose", "_init_setup_model"))
 
 
