@@ -28,7 +28,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proveout.assets.errors import unknown
-from proveout.training.preset_checks import NOT_PRESET, PresetError, check_net_arch, checked
+from proveout.training.preset_checks import (
+    NOT_PRESET,
+    PresetError,
+    check_together,
+    checked,
+    checked_kl,
+    checked_mapping,
+)
 
 # Where each algorithm lives; imported when used.
 ALGORITHMS: dict[str, tuple[str, str]] = {
@@ -124,6 +131,11 @@ _OWN_KEYS = (
 _NETWORKS = ("auto", "mlp", "set", "lidar", "image")
 _POLICY_KEYS = ("activation_fn", "action_head_scale", "initial_std")
 _MAX_MINIBATCHES = 100
+# What Stable-Baselines3, torch and NumPy raise for arguments that they cannot use.
+_REFUSALS = (
+    *(TypeError, ValueError, AssertionError, AttributeError, LookupError, ArithmeticError),
+    *(MemoryError, RuntimeError),
+)
 
 
 @dataclass(frozen=True)
@@ -197,27 +209,26 @@ def make_preset(
         UnknownNameError: unknown algorithm or key; the message names the nearest.
         PresetError: a value out of its range.
     """
-    known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
-    known = (known - NOT_PRESET) | set(_OWN_KEYS)
-    if "action_noise" in known:
+    arguments = inspect.signature(algorithm_class(algo).__init__).parameters
+    known = (set(arguments) - {"self"} - NOT_PRESET) | set(_OWN_KEYS)
+    if "action_noise" in arguments:
         known.add("exploration_noise")
     base = PRESET_OF.get(algo, algo)
     default = DEFAULTS.get(algo, DEFAULTS[base])
     data = copy.deepcopy(dict(presets.get(algo, presets.get(base, default))))
     for key, value in dict(overrides or {}).items():
         if key == "policy_kwargs":
-            data[key] = {**data.get(key, {}), **value}
+            data[key] = {**(data.get(key) or {}), **checked_mapping(key, value)}
         else:
             data[key] = value
-    data = {key: checked(key, value) for key, value in data.items()}
+    data = {key: checked(key, value, base) for key, value in data.items()}
     for key in data:
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
     defaults = {**default, **data}
+    check_together(data, defaults["num_envs"])
     adaptive = data.pop("adaptive_kl", None)
     policy = data.pop("policy_kwargs", {}) or {}
-    if policy.get("net_arch") is not None:
-        check_net_arch(policy["net_arch"])
     normalize, network = data.pop("normalize_observations", False), data.pop("network", "mlp")
     if network not in _NETWORKS:
         raise unknown("network", str(network), _NETWORKS)
@@ -225,9 +236,9 @@ def make_preset(
         data.pop(key, None)
     preset = Preset(
         algo=algo,
-        num_envs=_count("num_envs", defaults["num_envs"]),
-        total_timesteps=_count("total_timesteps", defaults["total_timesteps"]),
-        adaptive_kl=_kl_bounds(adaptive),
+        num_envs=defaults["num_envs"],
+        total_timesteps=defaults["total_timesteps"],
+        adaptive_kl=checked_kl(adaptive),
         algorithm=data,
         policy=policy,
         normalize_observations=normalize,
@@ -260,12 +271,14 @@ def parse_hyperparameters(assignments: Iterable[str]) -> dict[str, Any]:
         target = overrides
         if key.startswith("policy_kwargs."):
             target = overrides.setdefault("policy_kwargs", {})
+            if not isinstance(target, dict):
+                raise PresetError(f"policy_kwargs must be a dict, got {target!r}.")
             key = key.removeprefix("policy_kwargs.")
         if key in target:
             raise PresetError(f"hyper-parameter {key} is given twice.")
         try:
             target[key] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             target[key] = value.strip()
     return overrides
 
@@ -368,9 +381,13 @@ def build_algorithm(
     if noise is not None:
         arguments["action_noise"] = _exploration_noise(float(noise), env.action_space)
     try:
-        model = algorithm_class(preset.algo)(policy, env, seed=seed, device=device, **arguments)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise PresetError(f"{preset.algo} cannot be built with this preset: {error}") from error
+        with warnings.catch_warnings():
+            # Policies of worlds on the GPU train there on purpose.
+            warnings.filterwarnings("ignore", r"You are trying to run \w+ on the GPU", UserWarning)
+            model = algorithm_class(preset.algo)(policy, env, seed=seed, device=device, **arguments)
+    except _REFUSALS as error:
+        why = str(error) or type(error).__name__
+        raise PresetError(f"{preset.algo} cannot be built with this preset: {why}") from error
     scale = preset.policy.get("action_head_scale")
     if scale is not None:
         scale_action_head(model.policy, float(scale))
@@ -461,19 +478,3 @@ def _layout_for(preset: Preset, layout: Mapping[str, Any] | None) -> Mapping[str
             "observation; use network 'mlp'."
         )
     return layout
-
-
-def _count(name: str, value: Any) -> int:
-    if not isinstance(value, int | float) or value != int(value) or value < 1:
-        raise PresetError(f"{name} must be a whole number of at least 1, got {value!r}.")
-    return int(value)
-
-
-def _kl_bounds(value: Any) -> tuple[float, float] | None:
-    """Return the bounds of a target (half and double, as in rsl_rl) or of a pair."""
-    if value is None:
-        return None
-    low, high = (value / 2.0, value * 2.0) if isinstance(value, int | float) else value
-    if not 0.0 < low < high:
-        raise PresetError(f"adaptive_kl must be positive, or a rising pair, got {value!r}.")
-    return float(low), float(high)

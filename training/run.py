@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import time
 from collections.abc import Mapping
@@ -127,7 +128,7 @@ class Run:
                 raise RunError(f"{self.folder} has no {POLICY}: its training failed: {why}")
             raise RunError(
                 f"{self.folder} has no {POLICY}: its training was cut off; "
-                f"finish it with: proveout train --resume {self.folder}"
+                f"finish it with: proveout train --resume {shlex.quote(str(self.folder))}"
             )
         return path
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from proveout.training.tasks import (
     task_class,
     task_file,
 )
+from proveout.training.threads import usable_threads
 
 
 def _option(default: Any, unit: str, text: str) -> Any:
@@ -245,7 +247,7 @@ def _learn(
     import torch
 
     ranks.say(f"Run directory: {run.folder}")
-    torch.set_num_threads(settings.torch_threads)
+    torch.set_num_threads(usable_threads(settings.torch_threads))
     with StopSignals(shown=ranks.first) as signals:
         try:
             policy, device = _train_policy(run, preset, settings, spec, start, signals, ranks)
@@ -278,6 +280,7 @@ def _train_policy(
     from stable_baselines3.common.logger import Logger
 
     from proveout.policies.atomic import atomic_path
+    from proveout.training.divergence import learn
     from proveout.training.logs import run_logger
     from proveout.training.sb3.adaptive_kl import AdaptiveKL
     from proveout.training.sb3.loop import StopRequested, TrainingLoop
@@ -330,7 +333,8 @@ def _train_policy(
                 callbacks.append(AdaptiveKL(*preset.adaptive_kl))
             if done < total:
                 on_policy = hasattr(model, "rollout_buffer")
-                model.learn(
+                learn(
+                    model,
                     total - done,
                     callback=CallbackList(callbacks),
                     log_interval=1 if on_policy else max(4, preset.num_envs),
@@ -390,14 +394,14 @@ def _finish(run: Run, policy: Any, spec: WorldsSpec, settings: TrainConfig, devi
     except KeyboardInterrupt:
         say(
             f"\nStopped; the policy is trained and saved: {run.folder / POLICY}\n"
-            f"Measure: proveout evaluate {run.folder}"
+            f"Measure: proveout evaluate {shlex.quote(str(run.folder))}"
         )
         raise
     run.update(state="complete")
     say(
         f"Policy: {run.folder / POLICY}\n"
-        f"Watch:  proveout play {run.folder} --video out.mp4\n"
-        f"Curves: tensorboard --logdir {settings.runs}"
+        f"Watch:  proveout play {shlex.quote(str(run.folder))} --video out.mp4\n"
+        f"Curves: tensorboard --logdir {shlex.quote(str(settings.runs))}"
     )
     return run
 
