@@ -39,6 +39,7 @@ class Step:
         reward: Raw reward terms, (N, terms). kpi: Of this step, (N, KPIs).
         success, terminated: (N,). The second is false when a step begins.
         elapsed: Control steps since the episode began, this one included, (N,).
+        max_steps: Control steps of a whole episode.
         seed, world_id, episode: Key of the random numbers, (N,).
     """
 
@@ -50,6 +51,7 @@ class Step:
     success: wp.array[wp.bool]
     terminated: wp.array[wp.bool]
     elapsed: wp.array[int]
+    max_steps: int
     seed: wp.array[wp.uint64]
     world_id: wp.array[int]
     episode: wp.array[int]
@@ -159,7 +161,8 @@ def _step_struct(sim: "Simulation") -> Any:
     step.action, step.last_action = sim.action, sim.last_action
     step.command, step.reward, step.kpi = sim.command, sim.reward_terms, sim.kpi
     step.success, step.terminated = sim.success, sim.terminated
-    step.elapsed, step.seed = sim.elapsed, sim.seed
+    step.elapsed, step.max_steps = sim.elapsed, sim.task.max_episode_steps
+    step.seed = sim.seed
     step.world_id, step.episode = sim.world_id, sim.episode
     return step
 

@@ -212,7 +212,7 @@ class Simulation:
                 worlds.apply(self._delay.applied)
             elif substep == 0:
                 worlds.apply(self.command)
-            worlds.physics(refreshed=substep == 0)
+            worlds.physics(first=substep == 0)
         worlds.after_physics(self._all)
         worlds.guard(ex["invalid_reason"])
         with self.hook("evaluate"):
