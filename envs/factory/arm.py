@@ -1,4 +1,4 @@
-"""A robot arm as kernels of a task see it: its state in all worlds, and what does not change."""
+"""An articulated model as kernels of a task see it: its state in all worlds, and its constants."""
 
 from __future__ import annotations
 
@@ -18,20 +18,25 @@ class Arm:
     """Arrays of the engine, of all worlds (N), and constants of the model.
 
     Attributes:
-        qpos: Joint angles [rad], (N, joints). qvel: Joint speeds [rad/s], likewise.
-        torque: Of the actuators on the joints [N m], likewise.
-        site_position: World frame [m], (N, sites). site_rotation: Likewise.
-        tcp: Index of the tool's site.
-        home: Angles of the keyframe "home" [rad], (joints,).
-        low, high: Joint limits [rad], (joints,).
-        chain: The joints up to the tool, see `chain_pose`.
+        qpos: Generalised positions [m, rad], (N, nq). qvel: Velocities [m/s, rad/s], (N, nv).
+        torque: Generalised forces of the actuators [N, N m], (N, nv).
+        body_position, site_position: World frame [m], (N, bodies), (N, sites).
+        body_orientation: (w, x, y, z), (N, bodies). site_rotation: (N, sites).
+        sensor: Data of the model's sensors, as of the last physics step, (N, numbers).
+        tcp: Index of the tool's site, -1 without one.
+        home: Positions of the keyframe "home", or the model's initial ones, (nq,).
+        low, high: Joint limits [m, rad], (joints,).
+        chain: The hinges up to the tool, see `chain_pose`; empty without one.
     """
 
     qpos: wp.array2d[float]
     qvel: wp.array2d[float]
     torque: wp.array2d[float]
+    body_position: wp.array2d[wp.vec3]
+    body_orientation: wp.array2d[wp.quat]
     site_position: wp.array2d[wp.vec3]
     site_rotation: wp.array2d[wp.mat33]
+    sensor: wp.array2d[float]
     tcp: int
     home: wp.array[float]
     low: wp.array[float]
@@ -39,13 +44,14 @@ class Arm:
     chain: Chain
 
 
-def make_arm(model: Any, data: Any, tool: str, device: wp.Device) -> Arm:
-    """The arm of a compiled model whose joints are all hinges of one chain.
+def make_arm(model: Any, data: Any, tool: str | None, device: wp.Device) -> Arm:
+    """The struct for a compiled model.
 
     Args:
-        model: `mujoco.MjModel` with a keyframe "home".
+        model: `mujoco.MjModel`.
         data: MuJoCo Warp's data of its worlds.
-        tool: Name of the tool's site.
+        tool: Name of the site at the end of a chain of hinges that begins with the first joint;
+            None for a model without one.
         device: Where the worlds are.
 
     Raises:
@@ -57,10 +63,15 @@ def make_arm(model: Any, data: Any, tool: str, device: wp.Device) -> Arm:
 
     arm = Arm()
     arm.qpos, arm.qvel, arm.torque = data.qpos, data.qvel, data.qfrc_actuator
+    arm.body_position, arm.body_orientation = data.xpos, data.xquat
     arm.site_position, arm.site_rotation = data.site_xpos, data.site_xmat
-    arm.chain = make_chain(model, tool, device)
-    arm.tcp = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, tool)
-    arm.home = constant(model.key("home").qpos)
+    arm.sensor = data.sensordata
+    arm.tcp = -1
+    if tool is not None:
+        arm.chain = make_chain(model, tool, device)
+        arm.tcp = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, tool)
+    named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "home") >= 0
+    arm.home = constant(model.key("home").qpos if named else model.qpos0)
     arm.low, arm.high = constant(model.jnt_range[:, 0]), constant(model.jnt_range[:, 1])
     return arm
 

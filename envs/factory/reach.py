@@ -174,6 +174,7 @@ class Reach(ArticulatedTask):
     state_class = ReachState
     capacities = Capacities(contacts=0, constraints=6)
     kpis = KPIS
+    tool = "tcp"
 
     def make_layout(self) -> ObservationLayout:
         return OBSERVATION

@@ -49,7 +49,8 @@ class ArticulatedTask(Task):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
     capacities: ClassVar[Capacities]
     worlds_class: ClassVar[type[ArticulatedWorlds]] = ArticulatedWorlds
-    tool: ClassVar[str] = "tcp"
+    # Site at the end of a chain of hinges; None for a model that is no arm.
+    tool: ClassVar[str | None] = None
 
     @abstractmethod
     def spec(self, *, visual: bool) -> Any:

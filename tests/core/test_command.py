@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import mujoco
@@ -15,8 +16,10 @@ import warp as wp
 from proveout.envs import make_task, task_class
 from proveout.envs.core import registry, step_kernels
 from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.hooks import Step
 from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.vector_env import WarpVectorEnv
+from proveout.envs.factory.arm import Arm
 from proveout.envs.factory.reach import Reach
 
 wp.set_module_options({"enable_backward": False})
@@ -77,21 +80,16 @@ def test_an_actuator_that_no_hook_commands_is_named(press):
         make(Idle())
 
 
-@wp.kernel
-def _rest_kernel(mask: wp.array[wp.bool], command: wp.array2d[float]):
-    worldid = wp.tid()
-    if mask[worldid]:
-        command[worldid, 1] = 0.0
-
-
 def test_an_actuator_may_rest_from_the_reset_on(press):
     class Resting(press):
         def spec(self, *, visual):
             return with_an_idle_joint(super().spec(visual=visual), driven=True)
 
-        def reset(self, sim, mask):
-            super().reset(sim, mask)
-            wp.launch(_rest_kernel, dim=sim.num_worlds, inputs=[mask], outputs=[sim.command])
+        @wp.func
+        def reset(w: int, step: Step, arm: Arm, c: Any, s: Any):
+            arm.qpos[w, 1] = 0.1
+            step.command[w, 0] = 0.1
+            step.command[w, 1] = 0.0
 
     assert successes(Resting()).all()
 

@@ -82,13 +82,20 @@ def test_the_task_of_the_guide_can_be_solved_and_failed(press):
     assert not outcomes["stay"].any()
 
 
-def test_the_marker_of_the_guide_moves(press):
+def test_the_marker_of_the_guide_moves(tmp_path):
     text = (ROOT / "docs/adding-a-task.md").read_text()
     (method,) = re.findall(r"( +def scene_pose.*?)\n\n", text, flags=re.DOTALL)
     scope = {"np": np, "ScenePose": ScenePose}
     exec(textwrap.dedent(method), scope)
+    held = "    held: wp.array[int]\n"
+    code = python_blocks("docs/adding-a-task.md")[0]
+    assert held in code
+    code = code.replace(held, f"{held}    goal: wp.array[wp.vec3]\n")
+    path = tmp_path / "marked_press.py"
+    path.write_text(code.replace('@register("acme/Press-v0")\n', ""))
+    load_task_file(path)
 
-    class Marked(press):
+    class Marked(sys.modules.pop("proveout_task_marked_press").Press):
         scene_pose = scope["scene_pose"]
 
         def spec(self, *, visual):
@@ -97,17 +104,14 @@ def test_the_marker_of_the_guide_moves(press):
                 add_pose_marker(spec, "goal")
             return spec
 
-        def build(self, sim):
-            super().build(sim)
-            self._goal = sim.array("push/goal", (3,))
-
     task = Marked()
     drawn = {"render_mode": "rgb_array", "render_worlds": (0, 1)}
     envs = WarpVectorEnv(task, 2, device="cpu", workers=1, **drawn)
     envs.reset(seed=0)
-    task._goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.3]], np.float32))
+    goal = envs._worlds.simulation.hooks.state.arrays["goal"]
+    goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.3]], np.float32))
     together = envs.render()
-    task._goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.0]], np.float32))
+    goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.0]], np.float32))
     apart = envs.render()
     envs.close()
     assert np.array_equal(together[0], apart[0])

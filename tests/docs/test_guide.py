@@ -112,10 +112,10 @@ def test_a_kernel_prints_in_every_replay(tmp_path):
         tmp_path,
         "Printing",
         (
-            "    button, finger = qpos[worldid, 0], qpos[worldid, 1]\n",
-            "    button, finger = qpos[worldid, 0], qpos[worldid, 1]\n"
-            "    if worldid == 0:\n"
-            '        wp.printf("%d %f\\n", worldid, finger)\n',
+            "        button, finger = arm.qpos[w, BUTTON], arm.qpos[w, FINGER]\n",
+            "        button, finger = arm.qpos[w, BUTTON], arm.qpos[w, FINGER]\n"
+            "        if w == 0:\n"
+            '            wp.printf("%d %f\\n", w, finger)\n',
         ),
     )
     status, out = run_in_a_process_of_its_own(path, "acme/Printing-v0")
@@ -132,12 +132,12 @@ def test_debug_mode_and_print_launches_name_the_kernel_that_writes_elsewhere(tmp
         tmp_path,
         "Beyond",
         (OPTIONS, f"{options}\nwp.config.print_launches = True"),
-        ("kpi[worldid, 0] = button", "kpi[worldid, 1] = button"),
+        ("step.kpi[w, Value.lowest_button]", "step.kpi[w, Value.lowest_button + 1]"),
     )
     status, out = run_in_a_process_of_its_own(path, "acme/Beyond-v0")
     assert status != 0
     launches = re.findall(r"^kernel: (\w+)", out, flags=re.MULTILINE)
-    assert launches[-1] == "evaluate_kernel"
+    assert launches[-1] == "Press_evaluate"
     assert "a step" not in out
 
 
