@@ -1,7 +1,7 @@
 """What holds on the CPU, asked of CUDA: same bits again, and world 3 of 8 is world 3 of 64.
 
-Tasks without contacts only: MuJoCo Warp 4.0 does not order contacts on CUDA (its
-`opt.deterministic` sorts neither contacts nor constraint rows).
+Road worlds keep it. MuJoCo Warp adds up with atomics in an order that changes, so that Reach is
+asked for nearness only; tasks with contacts, whose order changes as well, for nothing here.
 """
 
 import numpy as np
@@ -49,9 +49,13 @@ def run(env, seed=7, steps=STEPS):
     return rows(env, actions_of(env, steps))
 
 
-def assert_same(a, b, worlds=slice(None)):
+# Twenty times what was seen over 50 steps of episodes of 16: float32 sums in another order.
+NEAR = {"proveout/Highway-v0": 0.0, "proveout/Reach-v0": 1e-4}
+
+
+def assert_same(env_id, a, b):
     for name in OUTPUTS:
-        np.testing.assert_array_equal(a[name][:, worlds], b[name][:, worlds], err_msg=name)
+        np.testing.assert_allclose(a[name], b[name], NEAR[env_id], NEAR[env_id], err_msg=name)
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -59,17 +63,17 @@ def test_the_same_bits_again(env_id):
     env = make(env_id)
     first, second = run(env), run(env)
     env.close()
-    assert_same(first, second)
+    assert_same(env_id, first, second)
     assert first["truncated"].any()
     other = make(env_id)
-    assert_same(first, run(other))
+    assert_same(env_id, first, run(other))
     other.close()
 
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_a_world_does_not_depend_on_how_many_there_are(env_id):
     few, many = make(env_id, 8), make(env_id, 64)
-    assert_same(run(few), {k: v[:, :8] for k, v in run(many).items()})
+    assert_same(env_id, run(few), {k: v[:, :8] for k, v in run(many).items()})
     few.close()
     many.close()
 
@@ -83,7 +87,7 @@ def test_a_saved_state_goes_on_with_the_same_bits(env_id):
     state = env.state_dict()
     first = rows(env, actions[20:])
     env.load_state_dict(state)
-    assert_same(first, rows(env, actions[20:]))
+    assert_same(env_id, first, rows(env, actions[20:]))
     env.close()
 
 
@@ -105,8 +109,9 @@ def test_the_numpy_face_steps_the_same_worlds(env_id):
     arrays.reset(seed=7)
     for i, action in enumerate(actions_of(tensors, 20)):
         observation, reward, *_ = arrays.step(action.cpu().numpy())
-        np.testing.assert_array_equal(observation, expected["observation"][i])
-        np.testing.assert_array_equal(reward, expected["reward"][i])
+        near = NEAR[env_id]
+        np.testing.assert_allclose(observation, expected["observation"][i], near, near)
+        np.testing.assert_allclose(reward, expected["reward"][i], near, near)
     tensors.close()
     arrays.close()
 
