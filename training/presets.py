@@ -28,7 +28,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proveout.assets.errors import unknown
+from proveout.training.manifest import MAX_SAMPLES, MAX_WORLDS
 from proveout.training.preset_checks import NOT_PRESET, PresetError, check_net_arch, checked
+from proveout.training.preset_values import (
+    check_count,
+    check_kl_bounds,
+    check_like_default,
+    check_network_size,
+    check_policy_kwargs,
+    check_size,
+)
 
 # Where each algorithm lives; imported when used.
 ALGORITHMS: dict[str, tuple[str, str]] = {
@@ -124,6 +133,11 @@ _OWN_KEYS = (
 _NETWORKS = ("auto", "mlp", "set", "lidar", "image")
 _POLICY_KEYS = ("activation_fn", "action_head_scale", "initial_std")
 _MAX_MINIBATCHES = 100
+# What Stable-Baselines3 and torch raise at arguments that they cannot use.
+_REFUSALS = (
+    *(TypeError, ValueError, AssertionError, AttributeError, KeyError),
+    *(RuntimeError, ArithmeticError, MemoryError),
+)
 
 
 @dataclass(frozen=True)
@@ -197,8 +211,8 @@ def make_preset(
         UnknownNameError: unknown algorithm or key; the message names the nearest.
         PresetError: a value out of its range.
     """
-    known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
-    known = (known - NOT_PRESET) | set(_OWN_KEYS)
+    arguments = inspect.signature(algorithm_class(algo).__init__).parameters
+    known = (set(arguments) - {"self"} - NOT_PRESET) | set(_OWN_KEYS)
     if "action_noise" in known:
         known.add("exploration_noise")
     base = PRESET_OF.get(algo, algo)
@@ -206,18 +220,23 @@ def make_preset(
     data = copy.deepcopy(dict(presets.get(algo, presets.get(base, default))))
     for key, value in dict(overrides or {}).items():
         if key == "policy_kwargs":
-            data[key] = {**data.get(key, {}), **value}
+            data[key] = {**check_policy_kwargs(data.get(key)), **check_policy_kwargs(value)}
         else:
             data[key] = value
+    for key, value in data.items():
+        check_size(key, value)
     data = {key: checked(key, value) for key, value in data.items()}
-    for key in data:
+    for key, value in data.items():
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
+        if key in arguments and key != "policy_kwargs":
+            check_like_default(key, value, arguments[key].default)
     defaults = {**default, **data}
     adaptive = data.pop("adaptive_kl", None)
-    policy = data.pop("policy_kwargs", {}) or {}
+    policy = check_policy_kwargs(data.pop("policy_kwargs", None))
     if policy.get("net_arch") is not None:
         check_net_arch(policy["net_arch"])
+        check_network_size(policy["net_arch"])
     normalize, network = data.pop("normalize_observations", False), data.pop("network", "mlp")
     if network not in _NETWORKS:
         raise unknown("network", str(network), _NETWORKS)
@@ -225,9 +244,9 @@ def make_preset(
         data.pop(key, None)
     preset = Preset(
         algo=algo,
-        num_envs=_count("num_envs", defaults["num_envs"]),
-        total_timesteps=_count("total_timesteps", defaults["total_timesteps"]),
-        adaptive_kl=_kl_bounds(adaptive),
+        num_envs=check_count("num_envs", defaults["num_envs"], MAX_WORLDS),
+        total_timesteps=check_count("total_timesteps", defaults["total_timesteps"], MAX_SAMPLES),
+        adaptive_kl=check_kl_bounds(adaptive),
         algorithm=data,
         policy=policy,
         normalize_observations=normalize,
@@ -239,10 +258,25 @@ def make_preset(
     return preset
 
 
-def run_preset(run: Any) -> Preset:
-    """Return the preset with which a run was started, from its manifest."""
+def run_preset(run: Any, total_timesteps: int | None = None) -> Preset:
+    """Return the preset with which a run was started, from its manifest.
+
+    Args:
+        run: The run.
+        total_timesteps: Another end of the training; None: as it was.
+
+    Raises:
+        RunError: a preset that cannot be used; the message names the manifest and the key.
+        PresetError: `total_timesteps` is out of range, or the algorithm's package is missing.
+    """
     algo = run.manifest["algo"]
-    return make_preset(algo, {algo: run.manifest["preset"]})
+    if algo in ALGORITHMS:
+        algorithm_class(algo)  # a package that is missing is no fault of the manifest
+    with run.reading("preset"):
+        preset = make_preset(algo, {algo: run.manifest["preset"]})
+    if total_timesteps is None:
+        return preset
+    return make_preset(algo, {algo: preset.to_plain()}, {"total_timesteps": total_timesteps})
 
 
 def parse_hyperparameters(assignments: Iterable[str]) -> dict[str, Any]:
@@ -297,7 +331,7 @@ def policy_kwargs(preset: Preset, layout: Mapping[str, Any] | None = None) -> di
     kwargs = {key: value for key, value in preset.policy.items() if key not in _POLICY_KEYS}
     name = preset.policy.get("activation_fn")
     if name is not None:
-        if name not in ACTIVATIONS:
+        if not isinstance(name, str) or name not in ACTIVATIONS:
             raise unknown("activation", str(name), ACTIVATIONS)
         kwargs["activation_fn"] = activation_class(name)
     if preset.network == "mlp" and not preset.normalize_observations:
@@ -369,8 +403,8 @@ def build_algorithm(
         arguments["action_noise"] = _exploration_noise(float(noise), env.action_space)
     try:
         model = algorithm_class(preset.algo)(policy, env, seed=seed, device=device, **arguments)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise PresetError(f"{preset.algo} cannot be built with this preset: {error}") from error
+    except _REFUSALS as error:
+        raise _cannot_be_built(preset, error) from error
     scale = preset.policy.get("action_head_scale")
     if scale is not None:
         scale_action_head(model.policy, float(scale))
@@ -387,16 +421,23 @@ def build_policy(
     device: str = "cpu",
     layout: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Construct the policy alone, without environment or buffers, to load parameters into it."""
+    """Construct the policy alone, without environment or buffers, to load parameters into it.
+
+    Raises:
+        PresetError: the policy refuses its arguments.
+    """
     algorithm = algorithm_class(preset.algo)
     name = preset.algorithm.get("policy", "MlpPolicy")
-    if name not in algorithm.policy_aliases:
+    if not isinstance(name, str) or name not in algorithm.policy_aliases:
         raise unknown(f"policy of {preset.algo}", str(name), algorithm.policy_aliases)
     kwargs = policy_kwargs(preset, _layout_for(preset, layout))
     if preset.algorithm.get("use_sde"):
         kwargs["use_sde"] = True
     policy_class = algorithm.policy_aliases[name]
-    policy = policy_class(observation_space, action_space, lambda _: 0.0, **kwargs)
+    try:
+        policy = policy_class(observation_space, action_space, lambda _: 0.0, **kwargs)
+    except _REFUSALS as error:
+        raise _cannot_be_built(preset, error) from error
     return policy.to(device)
 
 
@@ -463,17 +504,6 @@ def _layout_for(preset: Preset, layout: Mapping[str, Any] | None) -> Mapping[str
     return layout
 
 
-def _count(name: str, value: Any) -> int:
-    if not isinstance(value, int | float) or value != int(value) or value < 1:
-        raise PresetError(f"{name} must be a whole number of at least 1, got {value!r}.")
-    return int(value)
-
-
-def _kl_bounds(value: Any) -> tuple[float, float] | None:
-    """Return the bounds of a target (half and double, as in rsl_rl) or of a pair."""
-    if value is None:
-        return None
-    low, high = (value / 2.0, value * 2.0) if isinstance(value, int | float) else value
-    if not 0.0 < low < high:
-        raise PresetError(f"adaptive_kl must be positive, or a rising pair, got {value!r}.")
-    return float(low), float(high)
+def _cannot_be_built(preset: Preset, error: BaseException) -> PresetError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return PresetError(f"{preset.algo} cannot be built with this preset: {first}")
