@@ -11,6 +11,7 @@ import functools
 import math
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -267,6 +268,17 @@ def _storage_told(run: Run) -> Iterator[None]:
 
     What writes into a run of its own accord, such as TensorBoard, has no sentence for it.
     """
+    usual = threading.excepthook
+
+    def without_curves(told: threading.ExceptHookArgs) -> None:
+        # TensorBoard's writer raises again what its thread has met, on this thread.
+        if not (
+            isinstance(told.exc_value, OSError)
+            and type(told.thread).__module__.startswith("tensorboard.")
+        ):
+            usual(told)
+
+    threading.excepthook = without_curves
     try:
         yield
     except OSError as error:
@@ -278,6 +290,8 @@ def _storage_told(run: Run) -> Iterator[None]:
             f"{where} cannot be read or written ({error.strerror}): make room, or mend it; what "
             f"was saved is whole, go on with: proveout train --resume {run.folder}"
         ) from error
+    finally:
+        threading.excepthook = usual
 
 
 def _learn(
