@@ -360,7 +360,7 @@ def _train_policy(
 
     from proveout.training.logs import run_logger
     from proveout.training.sb3.adaptive_kl import AdaptiveKL
-    from proveout.training.sb3.loop import StopRequested, TrainingLoop, refuse_diverged
+    from proveout.training.sb3.loop import StopRequested, TrainingLoop, diverging_told
     from proveout.training.sb3.normalizer_callback import NormalizerCallback
     from proveout.training.sb3.synchronous import Synchronous, begin_together
     from proveout.training.sb3.vec_env import SB3VecEnv
@@ -410,16 +410,13 @@ def _train_policy(
                 callbacks.append(AdaptiveKL(*preset.adaptive_kl))
             if done < total:
                 on_policy = hasattr(model, "rollout_buffer")
-                try:
+                with diverging_told(model):
                     model.learn(
                         total - done,
                         callback=CallbackList(callbacks),
                         log_interval=1 if on_policy else max(4, preset.num_envs),
                         reset_num_timesteps=start is None,
                     )
-                except ValueError:  # of torch's distributions, with all the numbers
-                    refuse_diverged(model)
-                    raise
                 seconds = loop.seconds
         model.logger.close()
         _save(run, model, venv, ranks, seconds, False)
