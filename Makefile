@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENV ?= proveout/Reach-v0
 
-.PHONY: demo test install install-dev lint types imports unit clean help
+.PHONY: demo test test-slow install install-dev lint types imports unit clean help
 
 help:
 	@echo "make demo   install into $(VENV), train $(ENV), evaluate it, write a video (about 5 minutes)"
 	@echo "make test   install with the dev extra, then ruff, mypy, import-linter and all tests (about 10 minutes)"
+	@echo "make test-slow   the longer runs of fuzz and kill tests"
 	@echo "make clean  remove $(VENV) and caches; runs stay"
 
 $(BIN)/python:
@@ -50,6 +51,9 @@ imports:
 
 unit:
 	$(BIN)/python -m pytest
+
+test-slow: install-dev
+	$(BIN)/python -m pytest -m slow
 
 clean:
 	rm -rf $(VENV) .venv-* .types .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -46,6 +46,10 @@ class PointWorlds(Worlds):
     def state(self):
         return {"place": self.place, "speed": self.speed}
 
+    @property
+    def command_names(self):
+        return ("x", "y", "z")
+
     def apply(self, command):
         wp.copy(self.speed, command)
 

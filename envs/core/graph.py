@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import warp as wp
 
-from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.errors import ConfigError, ProveoutError
+from proveout.envs.core.watch import Watcher, watched
 
 # Methods of a Warp array, and what calling one means; the private ones are where every array with
 # memory of its own is made.
 _NOT_IN_A_GRAPH = {
-    "numpy": "reads an array on the host",
-    "list": "reads an array on the host",
-    "_init_new": "allocates an array",
-    "_init_from_data": "uploads values from the host",
+    wp.array.numpy: "reads an array on the host",
+    wp.array.list: "reads an array on the host",
+    wp.array._init_new: "allocates an array",
+    wp.array._init_from_data: "uploads values from the host",
 }
+
+# Warp compiles kernels into modules that the whole process shares, MuJoCo Warp's CPU kernels use
+# one arena of scratch memory, and Python's collector is switched for all threads: one at a time.
+ONE_AT_A_TIME = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # No child is forked while another thread, which it does not have, holds the lock.
+    os.register_at_fork(
+        before=ONE_AT_A_TIME.acquire,
+        after_in_parent=ONE_AT_A_TIME.release,
+        after_in_child=ONE_AT_A_TIME.release,
+    )
 
 # A start that compiles is told after so many seconds, and looked at so often.
 _NOTICE_AFTER = 3.0
@@ -48,58 +62,86 @@ class Graph:
         after_first_run: Callable[[], None] | None = None,
     ) -> None:
         self.device = device
-        launches()
-        wp.synchronize_device(device)
-        if after_first_run is not None:
-            after_first_run()
-        # Python's collector may free CUDA memory in the middle of a capture (error 901).
-        enabled = gc.isenabled()
-        gc.disable()
-        try:
-            with wp.ScopedCapture(device=device) as capture:
-                launches()
-        finally:
-            if enabled:
-                gc.enable()
+        with ONE_AT_A_TIME:
+            launches()
+            wp.synchronize_device(device)
+            if after_first_run is not None:
+                after_first_run()
+            # Python's collector may free CUDA memory in the middle of a capture (error 901).
+            enabled = gc.isenabled()
+            gc.disable()
+            try:
+                with wp.ScopedCapture(device=device) as capture:
+                    launches()
+            finally:
+                if enabled:
+                    gc.enable()
         self._graph = capture.graph
+        self._lock: AbstractContextManager[Any] = ONE_AT_A_TIME if device.is_cpu else nullcontext()
 
     def replay(self) -> None:
         """Run the recorded launches; on CUDA this returns before they have finished."""
-        wp.capture_launch(self._graph)
+        with self._lock:
+            wp.capture_launch(self._graph)
 
 
 @contextmanager
 def launches_only(where: str) -> Iterator[None]:
-    """Refuse what a recorded graph would silently leave out or do once only.
+    """Refuse what a recorded graph would silently leave out, do once only or do to other worlds.
 
     A host read, an upload or an allocation happens while the launches are recorded, and never
-    again when they are replayed.
+    again when they are replayed. A copy between arrays of different shapes goes by bytes, across
+    the rows of the worlds.
 
     Args:
         where: What is running, for the message.
 
     Raises:
-        ConfigError: One of them was tried inside the block.
+        ConfigError: One of them was tried inside the block, or Warp refused a launch.
     """
 
-    def refuse(name: str, what: str) -> Callable[..., Any]:
-        def refused(*_: Any, **__: Any) -> Any:
+    def refuse(what: str) -> Watcher:
+        def refused(_: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"{where} {what}: its launches are recorded once and replayed, so this would not "
                 "happen again in later steps. Allocate in `build`, and compute in kernels"
             )
 
-        refused.__name__ = name
         return refused
 
-    before = {name: getattr(wp.array, name) for name in _NOT_IN_A_GRAPH}
-    for name, what in _NOT_IN_A_GRAPH.items():
-        setattr(wp.array, name, refuse(name, what))
+    def check_copy(given: Mapping[str, Any]) -> None:
+        target, source = given["dest"], given["src"]
+        partly = given["dest_offset"] or given["src_offset"] or given["count"]
+        if not partly and tuple(target.shape) != tuple(source.shape):
+            raise ConfigError(
+                f"{where} copies an array of shape {tuple(source.shape)} onto one of shape "
+                f"{tuple(target.shape)}, so rows would go to other worlds; write the columns in a "
+                "kernel"
+            )
+
+    watchers = {method: refuse(what) for method, what in _NOT_IN_A_GRAPH.items()}
+    watchers[wp.copy] = check_copy
     try:
-        yield
-    finally:
-        for name, method in before.items():
-            setattr(wp.array, name, method)
+        with watched(watchers):
+            yield
+    except ProveoutError:
+        raise
+    except Exception as error:
+        told = f"{where}{_line_of(error)} fails: {type(error).__name__}: {error}"
+        raise ConfigError(told) from error
+
+
+def _line_of(error: Exception) -> str:
+    """The innermost line of a task that an error passed through, as " (file, line N)"."""
+    ours = (os.path.dirname(wp.__file__), os.path.dirname(__file__))
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(ours) and frame.filename != contextlib.__file__
+    ]
+    if not frames:
+        return ""
+    return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})"
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import warp as wp
 
-from proveout.envs.core.errors import ConfigError, unknown
+from proveout.envs.core.coerce import coerce_fields
+from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.rng import normal, random_key, uniform
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ wp.set_module_options({"enable_backward": False})
 
 OBSERVATION_NOISE = "observation_noise"
 CONTROL_LATENCY = "control_latency"
+
+_LONGEST_DELAY = 1001  # commands
 
 _OPERATIONS = {"scale": 0, "add": 1, "set": 2}
 _DISTRIBUTIONS = {"uniform": 0, "loguniform": 1, "normal": 2}
@@ -64,13 +67,8 @@ class Randomization:
     unit: str = _hidden("1")
 
     def __post_init__(self) -> None:
-        for kind, name, known in (
-            ("operation", self.operation, _OPERATIONS),
-            ("distribution", self.distribution, _DISTRIBUTIONS),
-        ):
-            if name not in known:
-                raise unknown(f"{kind} of the randomisation of {self.field}", name, known)
-        if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low > self.high:
+        coerce_fields(self)
+        if self.low > self.high:
             raise ConfigError(
                 f"randomisation of {self.field}: low <= high expected, got "
                 f"{self.low} and {self.high}"
@@ -87,33 +85,39 @@ class Randomization:
                 f"{self.operation!r} and {self.low}"
             )
 
-    def check_sign(self, name: str, columns: Sequence[ParameterColumns]) -> None:
-        """Refuse a range that turns the sign of a quantity, such as a negative mass.
+    def check_limits(
+        self, told: str, columns: Sequence[ParameterColumns], ends: tuple[float, float]
+    ) -> None:
+        """Refuse values that are none of the quantity's, such as a negative mass.
 
         Args:
-            name: Of this randomisation, for the message.
-            columns: Where its value goes.
+            told: What asks for the values, for the message.
+            columns: Where they go.
+            ends: Smallest and largest value.
 
         Raises:
-            ConfigError: The model's value and an end of the range are of opposite sign.
+            ConfigError: The model's value and the changed one are of opposite sign, or a quantity
+                that must stay positive becomes zero.
         """
         for place in columns:
             if place.reference is not None:
                 continue  # follows the quantity itself
             nominal = place.nominal
-            for end in (self.low, self.high):
+            for end in ends:
                 changed = {
                     "scale": nominal * end,
                     "add": nominal + end,
                     "set": np.full_like(nominal, end),
                 }[self.operation]
-                bad = np.flatnonzero(
-                    (nominal * changed < 0.0) | ((nominal == 0.0) & (changed < 0.0))
-                )
-                if len(bad):
+                bad = (nominal * changed < 0.0) | ((nominal == 0.0) & (changed < 0.0))
+                if place.positive:
+                    bad |= (nominal > 0.0) & ~(changed > 0.0)
+                if bad.any():
+                    i = int(np.flatnonzero(bad)[0])
+                    why = "turns the sign of" if changed[i] else "leaves nothing of"
                     raise ConfigError(
-                        f"randomisation {name}: {self.operation} {end:g} turns the sign of "
-                        f"{self.field}, {nominal[bad[0]]:g} becomes {changed[bad[0]]:g}"
+                        f"{told}: {self.operation} {end:g} {why} {self.field}, "
+                        f"{nominal[i]:g} becomes {changed[i]:g}"
                     )
 
     @property
@@ -378,6 +382,11 @@ class CommandDelay:
         device: wp.Device,
     ) -> None:
         depth = math.ceil(max_latency / control_dt - 1e-6) + 1
+        if depth > _LONGEST_DELAY:
+            raise ConfigError(
+                f"a latency of {max_latency:g} s is {depth - 1} control steps; at most "
+                f"{_LONGEST_DELAY - 1} commands are remembered"
+            )
         self.history = wp.zeros((num_worlds, depth, command_size), dtype=float, device=device)
         self.applied = wp.zeros((num_worlds, command_size), dtype=float, device=device)
         self._control_dt = control_dt

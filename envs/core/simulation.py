@@ -14,6 +14,7 @@ import warp as wp
 from proveout.envs.core import randomize, step_kernels
 from proveout.envs.core.errors import ConfigError, StateError
 from proveout.envs.core.graph import Graph, launches_only
+from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.task import (
     STREAM_OBSERVATION_NOISE,
     STREAM_RANDOMIZATION,
@@ -37,7 +38,8 @@ class Simulation:
 
     Attributes that a task's kernels use (N worlds):
         action: Clipped, finite actions, shape (N, action size).
-        command: What `Task.control` made of them, shape (N, command size).
+        command: What `Task.control` made of them, shape (N, len(worlds.command_names)): as wide as
+            the engine's commands, whatever the width of an action. Zero when an episode begins.
         reward_terms: Raw terms, shape (N, terms). success, terminated: bool, shape (N,).
         kpi: This step's KPI values, shape (N, KPIs).
         elapsed: Control steps since the episode began, this one included, shape (N,).
@@ -51,6 +53,8 @@ class Simulation:
         self.exchange = exchange
         self.num_worlds = n = int(exchange["reward"].shape[0])
         self._state: dict[str, wp.array] = {}
+        # Saved arrays in which a NaN has a meaning.
+        self._undefined = {"exchange/parameter_override"}
 
         self.seed: wp.array = exchange["seed"]
         self.world_id: wp.array = exchange["world_id"]
@@ -59,15 +63,16 @@ class Simulation:
         self.terminated: wp.array = exchange["terminated"]
         terms, kpis = len(task.reward_terms), len(task.kpis)
         self.action = self.array("core/action", (task.action_layout.size,))
-        self.command = self.array("core/command", (task.command_size,))
-        self.reward_terms = self.array("core/reward_terms", (max(1, terms),))
-        self.kpi = self.array("core/kpi", (max(1, kpis),))
+        # Of an invalid world, terms may be anything; a KPI may be undefined in any.
+        self.reward_terms = self.array("core/reward_terms", (max(1, terms),), finite=False)
+        self.kpi = self.array("core/kpi", (max(1, kpis),), finite=False)
         self.success = self.array("core/success", (), dtype=wp.bool)
         self._term_sums = self.array("core/term_sums", (max(1, terms),))
-        self._kpi_sums = self.array("core/kpi_sums", (max(1, kpis),))
+        self._kpi_sums = self.array("core/kpi_sums", (max(1, kpis),), finite=False)
         self._episode_return = self.array("core/episode_return", ())
         self._episode_steps = self.array("core/episode_steps", (), dtype=wp.int32)
         self._partial = self.array("core/partial", (), dtype=wp.bool)
+        self._bad_start = self.array("core/bad_start", (), dtype=wp.int32)
         drawn = max(1, len(task.randomizations))
         self.drawn = self.array("core/drawn", (drawn,))
         self._done = wp.zeros(n, dtype=wp.bool, device=device)
@@ -75,6 +80,10 @@ class Simulation:
         self._step_kernels = step_kernels.StepConstants(task, device)
 
         self.worlds = task.make_worlds(n, device)
+        self.command_size = len(self.worlds.command_names)
+        self.command = self.array("core/command", (self.command_size,))
+        # What an episode's command and reward terms begin with.
+        self.blank = wp.zeros(1, dtype=float, device=device)
         if self.worlds.num_worlds != n:
             raise ConfigError(
                 f"{task.id}: make_worlds made {self.worlds.num_worlds} worlds instead of {n}"
@@ -83,20 +92,44 @@ class Simulation:
         self._bind_randomizations()
 
         unwritten = Unwritten(self)
+        self._holds_back = False
+
+        def check_reset() -> None:
+            unwritten.check_reset()
+            # From here on marks would be taken for numbers that are not finite.
+            self._holds_back = True
+            step_kernels.hold_back(self, self._all)
+
         # The first runs are of new episodes in all worlds, without overrides.
         exchange["reset_mask"].fill_(True)
         exchange["parameter_override"].fill_(math.nan)
-        self._reset_graph = self.record(self._launch_reset, unwritten.check_observation)
+        self._reset_graph = self.record(self._launch_reset, check_reset)
         self._step_graph = self.record(self.launch_step, unwritten.check_step)
         self._physics_graph: Graph | None = None
         self.compile_seconds = time.perf_counter() - started
 
-    def array(self, name: str, columns: tuple[int, ...] = (), dtype: Any = wp.float32) -> wp.array:
-        """A per-world array, shape (N, *columns), that is part of the saved state."""
+    def array(
+        self,
+        name: str,
+        columns: tuple[int, ...] = (),
+        dtype: Any = wp.float32,
+        *,
+        finite: bool = True,
+    ) -> wp.array:
+        """A per-world array, shape (N, *columns), that is part of the saved state.
+
+        Args:
+            name: Its name in the state, "task/what".
+            columns: Shape of one world's part.
+            dtype: Warp type of an element.
+            finite: A state with a NaN or an infinite number here is refused.
+        """
         if name in self._state:
             raise ConfigError(f"array {name!r} is declared twice")
         array = self.allocate((self.num_worlds, *columns), dtype)
         self._state[name] = array
+        if not finite:
+            self._undefined.add(name)
         return array
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> wp.array:
@@ -134,16 +167,22 @@ class Simulation:
                 if self._delay is not None:
                     raise ConfigError(f"randomisation {name}: control_latency is declared twice")
                 self._delay = randomize.CommandDelay(
-                    self.num_worlds, task.command_size, r.high, config.control_dt, column,
+                    self.num_worlds, self.command_size, r.high, config.control_dt, column,
                     self.device,
                 )  # fmt: skip
                 self._state["core/command_history"] = self._delay.history
             else:
                 columns = self.worlds.parameter(r.field, r.target)
-                r.check_sign(name, columns)
+                r.check_limits(f"randomisation {name}", columns, (r.low, r.high))
                 for i, place in enumerate(columns):
                     self._state[f"core/parameter/{name}/{i}"] = place.array
             self._bound.append(randomize.BoundRandomization(r, column, tuple(columns), self.device))
+
+    def check_parameter(self, name: str, ends: tuple[float, float]) -> None:
+        """Raise `ConfigError` where a value between the ends is no value of its quantity."""
+        for (declared, r), bound in zip(self.task.randomizations, self._bound, strict=True):
+            if declared == name:
+                r.check_limits(f"parameter {name}", bound.columns, ends)
 
     def launch_step(self) -> None:
         """Launch a control step, for a graph that somebody records; `step` replays our own."""
@@ -169,15 +208,18 @@ class Simulation:
         self._launch_episode_start(self._done)
         step_kernels.carry_over(self)
         self._observe(self._done, ex["observation"])
+        step_kernels.hold_back(self, self._done)
 
     def _launch_reset(self) -> None:
         mask = self.exchange["reset_mask"]
         step_kernels.start_at_phase(self)
         self._launch_episode_start(mask)
         self._observe(mask, self.exchange["observation"])
+        if self._holds_back:
+            step_kernels.hold_back(self, mask)
 
     def _launch_episode_start(self, mask: wp.array) -> None:
-        step_kernels.clear_sums(self, mask)
+        step_kernels.clear_episode(self, mask)
         self.worlds.reset(mask)
         for bound in self._bound:
             bound.launch(
@@ -239,20 +281,24 @@ class Simulation:
         wp.synchronize_device(self.device)
         return {name: array.numpy().copy() for name, array in self._all_state().items()}
 
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Restore `state_dict`; `StateError` when names or shapes do not fit."""
+    def check_state(self, state: Any, num_worlds: int) -> None:
+        """Raise `StateError` unless `state` fits this simulation, with rows for `num_worlds`."""
         arrays = self._all_state()
+        if not isinstance(state, Mapping):
+            raise StateError(f"a saved state is a mapping of names to arrays, got {type(state)}")
         if set(arrays) != set(state):
-            odd = sorted(set(arrays) ^ set(state))
-            raise StateError(f"saved state does not fit this environment: {', '.join(odd)} differ")
+            odd = ", ".join(sorted(map(str, set(arrays) ^ set(state))))
+            raise StateError(f"saved state does not fit this environment: {odd} differ")
         for name, array in arrays.items():
-            value = np.asarray(state[name])
-            if value.shape != array.numpy().shape:
-                raise StateError(
-                    f"saved state {name}: shape {array.numpy().shape} expected, got {value.shape}"
-                )
-        for name, array in arrays.items():
-            array.assign(np.ascontiguousarray(state[name]))
+            here = array.numpy()
+            finite = name not in self._undefined
+            check_array(f"saved state {name}", state[name], here, num_worlds, finite)
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore `state_dict`; `StateError`, and nothing changed, when it does not fit."""
+        self.check_state(state, self.num_worlds)
+        for name, array in self._all_state().items():
+            array.assign(np.ascontiguousarray(state[name], dtype=array.numpy().dtype))
         if self._bound:
             self.worlds.after_randomize(self._all)
         self.worlds.refresh(self._all)

@@ -52,15 +52,17 @@ def _begin_kernel(
     # Out:
     action_out: wp.array2d[float],
     terminated_out: wp.array[wp.bool],
+    bad_start_out: wp.array[int],
     invalid_out: wp.array[int],
     elapsed_out: wp.array[int],
 ):
     worldid = wp.tid()
-    bad = int(0)
+    bad = bad_start_out[worldid]
+    bad_start_out[worldid] = 0
     for i in range(action_in.shape[1]):
         value = action_in[worldid, i]
         if not wp.isfinite(value):
-            bad = _BAD_ACTION
+            bad = bad | _BAD_ACTION
             value = 0.0
         action_out[worldid, i] = wp.clamp(value, low[i], high[i])
     invalid_out[worldid] = bad
@@ -75,9 +77,11 @@ def begin(sim: Simulation) -> None:
         _begin_kernel,
         dim=sim.num_worlds,
         inputs=[ex["action"], const.low, const.high],
-        outputs=[sim.action, ex["terminated"], ex["invalid_reason"], ex["elapsed"]],
+        outputs=[
+            sim.action, ex["terminated"], sim._bad_start, ex["invalid_reason"], ex["elapsed"],
+        ],
         device=sim.device,
-    )
+    )  # fmt: skip
 
 
 @wp.kernel
@@ -116,9 +120,11 @@ def _finish_kernel(
     reward = float(0.0)
     for t in range(num_terms):
         reward += weights[t] * reward_terms_in[worldid, t]
-    if not wp.isfinite(reward):
-        reason = reason | _BAD_REWARD
-    finite = bool(True)
+    # The sums too: what an episode's statistics would show.
+    finite = wp.isfinite(reward) and wp.isfinite(return_out[worldid] + reward)
+    for t in range(num_terms):
+        if not wp.isfinite(term_sums_out[worldid, t] + reward_terms_in[worldid, t]):
+            finite = False
     for i in range(final_observation_out.shape[1]):
         if not wp.isfinite(final_observation_out[worldid, i]):
             finite = False
@@ -201,7 +207,9 @@ def finish(sim: Simulation) -> None:
 def _clear_kernel(
     # In:
     mask_in: wp.array[wp.bool],
+    blank: wp.array[float],
     # Out:
+    command_out: wp.array2d[float],
     success_out: wp.array[wp.bool],
     return_out: wp.array[float],
     steps_out: wp.array[int],
@@ -211,6 +219,8 @@ def _clear_kernel(
     worldid = wp.tid()
     if not mask_in[worldid]:
         return
+    for i in range(command_out.shape[1]):
+        command_out[worldid, i] = blank[0]
     success_out[worldid] = False
     return_out[worldid] = 0.0
     steps_out[worldid] = 0
@@ -220,14 +230,15 @@ def _clear_kernel(
         kpi_sums_out[worldid, k] = 0.0
 
 
-def clear_sums(sim: Simulation, mask: wp.array) -> None:
-    """Start the statistics of the worlds in the mask anew."""
+def clear_episode(sim: Simulation, mask: wp.array) -> None:
+    """Forget the command of the worlds in the mask, and start their statistics anew."""
     wp.launch(
         _clear_kernel,
         dim=sim.num_worlds,
-        inputs=[mask],
+        inputs=[mask, sim.blank],
         outputs=[
-            sim.success, sim._episode_return, sim._episode_steps, sim._term_sums, sim._kpi_sums,
+            sim.command, sim.success, sim._episode_return, sim._episode_steps, sim._term_sums,
+            sim._kpi_sums,
         ],
         device=sim.device,
     )  # fmt: skip
@@ -287,5 +298,36 @@ def carry_over(sim: Simulation) -> None:
         dim=sim.num_worlds,
         inputs=[sim._done, ex["final_observation"]],
         outputs=[ex["observation"], ex["elapsed"], sim._partial],
+        device=sim.device,
+    )
+
+
+@wp.kernel
+def _hold_back_kernel(
+    # In:
+    mask_in: wp.array[wp.bool],
+    # Out:
+    observation_out: wp.array2d[float],
+    bad_start_out: wp.array[int],
+):
+    worldid = wp.tid()
+    if not mask_in[worldid]:
+        return
+    bad = int(0)
+    for i in range(observation_out.shape[1]):
+        if not wp.isfinite(observation_out[worldid, i]):
+            observation_out[worldid, i] = 0.0
+            bad = _BAD_REWARD
+    bad_start_out[worldid] = bad
+
+
+def hold_back(sim: Simulation, mask: wp.array) -> None:
+    """Zero instead of a non-finite number in the first observation of an episode, for the worlds in
+    the mask; the episode's first step then tells that it is not valid."""
+    wp.launch(
+        _hold_back_kernel,
+        dim=sim.num_worlds,
+        inputs=[mask],
+        outputs=[sim.exchange["observation"], sim._bad_start],
         device=sim.device,
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import warp as wp
 
+from proveout.envs.core.coerce import INT32_MAX, coerce_fields, from_mapping
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.layout import ObservationLayout
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE, Randomization
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 STREAM_RANDOMIZATION = 1
 STREAM_OBSERVATION_NOISE = 2
 STREAM_TASK = 16
+
+MAX_DECIMATION = 1000
 
 
 def quantity(
@@ -58,31 +59,20 @@ def quantity(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def _check_field(field: dataclasses.Field[Any], value: Any) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return
-    name, unit = field.name, field.metadata.get("unit", "1")
-    unit = "" if unit == "1" else f" {unit}"
-    if not math.isfinite(value):
-        raise ConfigError(f"{name} must be a finite number, got {value}")
-    for bound, holds, words in (
-        ("above", operator.gt, "greater than"),
-        ("low", operator.ge, "at least"),
-        ("high", operator.le, "at most"),
-    ):
-        limit = field.metadata.get(bound)
-        if limit is not None and not holds(value, limit):
-            raise ConfigError(f"{name} must be {words} {limit:g}{unit}, got {value}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class RewardWeights:
     """Weights of the reward terms; the field names of a subclass are the terms' names."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomizationConfig:
     """Domain randomisation; every field of a subclass is one `Randomization`."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,15 +86,23 @@ class TaskConfig:
     randomization: RandomizationConfig = dataclasses.field(default_factory=RandomizationConfig)
 
     def __post_init__(self) -> None:
+        coerce_fields(self)
         for name in ("control_dt", "episode_seconds"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
+            if not value > 0.0:
                 raise ConfigError(f"{name} must be a positive time in seconds, got {value}")
-        if self.decimation < 1 or self.decimation != int(self.decimation):
-            raise ConfigError(f"decimation must be an integer from 1, got {self.decimation}")
-        for group in (self, self.reward_weights, self.randomization):
-            for field in dataclasses.fields(group):
-                _check_field(field, getattr(group, field.name))
+        if not 1 <= self.decimation <= MAX_DECIMATION:
+            raise ConfigError(
+                f"decimation must be from 1 to {MAX_DECIMATION}, as every physics step of a "
+                f"control step is recorded, got {self.decimation}"
+            )
+        # One less than the clock can hold: it counts one step on before it is compared.
+        steps = self.episode_seconds / self.control_dt
+        if not steps < INT32_MAX:
+            raise ConfigError(
+                f"episode_seconds {self.episode_seconds:g} with control_dt {self.control_dt:g} "
+                f"make {steps:.3g} control steps; fewer than {INT32_MAX} can be counted"
+            )
 
     def check(self, holds: bool, message: str) -> None:
         """Raise `ConfigError` with the class's name and a message unless it holds."""
@@ -128,40 +126,8 @@ class TaskConfig:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TaskConfig:
         """Rebuild a config from `to_dict`; unknown keys raise `UnknownNameError`."""
-        return _rebuild(cls, data)
-
-
-def _rebuild(cls: type, data: Mapping[str, Any]) -> Any:
-    from proveout.envs.core.errors import unknown
-
-    defaults = cls()
-    known = {field.name for field in dataclasses.fields(cls)}
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in known:
-            raise unknown(f"{cls.__name__} field", name, known)
-        default = getattr(defaults, name)
-        if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
-            value = _rebuild_like(default, value)
-        elif isinstance(default, tuple) and isinstance(value, list):
-            value = tuple(value)
-        values[name] = value
-    return cls(**values)
-
-
-def _rebuild_like(default: Any, data: Mapping[str, Any]) -> Any:
-    from proveout.envs.core.errors import unknown
-
-    known = {field.name for field in dataclasses.fields(default)}
-    changes: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in known:
-            raise unknown(f"{type(default).__name__} field", name, known)
-        current = getattr(default, name)
-        if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
-            value = _rebuild_like(current, value)
-        changes[name] = value
-    return dataclasses.replace(default, **changes)
+        config: TaskConfig = from_mapping(cls(), data)
+        return config
 
 
 @dataclass(frozen=True)
@@ -209,6 +175,8 @@ class Task(ABC):
                 f"{self.id} takes a {self.config_class.__name__}, "
                 f"got a {type(self.config).__name__}"
             )
+        # Again, for a subclass whose own `__post_init__` does not call this one.
+        TaskConfig.__post_init__(self.config)
         self.layout: ObservationLayout = self.make_layout()
         self.action_layout: ObservationLayout = self.make_action_layout()
 
@@ -233,11 +201,6 @@ class Task(ABC):
     def max_episode_steps(self) -> int:
         """Control steps in a full episode."""
         return self.config.max_episode_steps
-
-    @property
-    def command_size(self) -> int:
-        """Numbers in one world's command; by default as many as in an action."""
-        return self.action_layout.size
 
     @property
     def statistics(self) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ _MARK = np.uint32(0x7FDEAD01)
 
 
 class Unwritten:
-    """Marks observation, reward terms and KPIs, and looks where the mark still stands.
+    """Marks observation, command, reward terms and KPIs, and looks where the mark still stands.
 
     Used around the first reset and the first step of a simulation, which run before anybody uses
     its worlds.
@@ -29,15 +29,18 @@ class Unwritten:
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
-        for array in (sim.exchange["observation"], sim.reward_terms, sim.kpi):
+        # The command is cleared when an episode begins: then by the mark too.
+        for array in (sim.exchange["observation"], sim.reward_terms, sim.kpi, sim.blank):
             array.assign(np.full(array.shape, _MARK, np.uint32).view(np.float32))
+        self._command = np.zeros(0, bool)
 
-    def check_observation(self) -> None:
+    def check_reset(self) -> None:
         """After a reset of all worlds.
 
         Raises:
             ConfigError: A part of the observation was written in no world.
         """
+        self._command = _marked(self._sim.command)
         layout = self._sim.task.layout
         missing = _unwritten(self._sim.exchange["observation"], layout.size)
         told = []
@@ -55,16 +58,38 @@ class Unwritten:
         """After a step of all worlds.
 
         Raises:
-            ConfigError: A reward term or a KPI was written in no world.
+            ConfigError: A reward term or a KPI was written in no world, or a part of the command
+                in some world.
         """
-        task = self._sim.task
+        sim, task = self._sim, self._sim.task
+        sim.blank.zero_()
+        self._check_command()
         terms, kpis = task.reward_terms, [kpi.name for kpi in task.kpis]
         told = [
             f"reward term '{terms[c]}' (column {c})"
-            for c in _unwritten(self._sim.reward_terms, len(terms))
+            for c in _unwritten(sim.reward_terms, len(terms))
         ]
-        told += [f"KPI '{kpis[c]}' (column {c})" for c in _unwritten(self._sim.kpi, len(kpis))]
+        told += [f"KPI '{kpis[c]}' (column {c})" for c in _unwritten(sim.kpi, len(kpis))]
         self._complain("evaluate", told)
+
+    def _check_command(self) -> None:
+        """What neither the reset nor the step wrote would stay as it is for ever."""
+        idle = self._command & _marked(self._sim.command)
+        if not idle.any():
+            return
+        names = [
+            f"'{name}'"
+            for name, missing in zip(self._sim.worlds.command_names, idle.T, strict=True)
+            if missing.any()
+        ]
+        worlds = idle.any(axis=1)
+        task = self._sim.task
+        where = "" if worlds.all() else f" in {worlds.sum()} of {len(worlds)} worlds"
+        raise ConfigError(
+            f"{task.id or type(task).__name__}: neither `reset` nor `control` writes the command "
+            f"of {', '.join(names)}{where}; `sim.command` has {idle.shape[1]} columns, one for "
+            "each actuator: write all of them, 0 for one that rests"
+        )
 
     def _complain(self, hook: str, told: list[str]) -> None:
         if told:
@@ -75,8 +100,12 @@ class Unwritten:
             )
 
 
+def _marked(array: wp.array) -> np.ndarray:
+    """Where the mark stands, shape (N, columns)."""
+    marked: np.ndarray = np.ascontiguousarray(array.numpy()).view(np.uint32) == _MARK
+    return marked
+
+
 def _unwritten(array: wp.array, columns: int) -> list[int]:
     """Columns that are still marked in all worlds."""
-    values = np.ascontiguousarray(array.numpy()[:, :columns])
-    missing = (values.view(np.uint32) == _MARK).all(axis=0)
-    return [int(c) for c in np.flatnonzero(missing)]
+    return [int(c) for c in np.flatnonzero(_marked(array)[:, :columns].all(axis=0))]

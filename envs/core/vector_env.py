@@ -12,24 +12,27 @@ import warp as wp
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from proveout.envs.core.errors import BadActionError, ConfigError, RenderError, StateError, unknown
+from proveout.envs.core.coerce import INT32_MAX, real_number, whole_number
+from proveout.envs.core.errors import BadActionError, ConfigError, RenderError
+from proveout.envs.core.exchange import check_memory
 from proveout.envs.core.graph import resolve_device
-from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE
 from proveout.envs.core.render import Renderer
-from proveout.envs.core.rng import host_uniform
+from proveout.envs.core.reset_request import ResetRequest
 from proveout.envs.core.task import Task, TaskConfig
+from proveout.envs.core.use import Use, exclusive
 from proveout.envs.core.workers import LocalWorlds, make_worlds
 
-STREAM_PHASE = 3
 _OUTPUTS = (
     "observation", "final_observation", "reward", "terminated", "truncated", "invalid_reason",
     "statistics", "statistics_mask",
 )  # fmt: skip
-_RESET_OPTIONS = ("reset_mask", "parameters", "world_ids", "episodes")
 
 
 class WarpVectorEnv(VectorEnv):
     """N worlds of a task, stepped together on one device.
+
+    It serves one thread at a time, in the process that made it: what else would mix up its worlds
+    raises `InUseError`; after `close` every call raises `ClosedError`.
 
     Autoreset is SAME_STEP: the step that ends an episode returns the first observation of the
     next one, and `info["final_obs"]` holds the last observation of the old one.
@@ -78,12 +81,13 @@ class WarpVectorEnv(VectorEnv):
         render_worlds: Sequence[int] | None = None,
         render_size: tuple[int, int] = (640, 480),
     ) -> None:
-        if num_envs < 1:
-            raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
+        num_envs = whole_number("num_envs", num_envs, low=1)
+        if workers is not None:
+            workers = whole_number("workers", workers, low=1)
+        phase_spread = real_number("phase_spread", phase_spread, low=0.0, high=1.0)
+        check_memory(task, num_envs)
         if array_type not in ("numpy", "torch"):
             raise ConfigError(f"array_type must be 'numpy' or 'torch', got {array_type!r}")
-        if not 0.0 <= phase_spread <= 1.0:
-            raise ConfigError(f"phase_spread must be between 0 and 1, got {phase_spread}")
         if render_mode not in (None, "rgb_array"):
             raise RenderError(
                 f"render_mode of a vector environment is None or 'rgb_array', got {render_mode!r}; "
@@ -112,6 +116,7 @@ class WarpVectorEnv(VectorEnv):
 
         self._device = resolve_device(device)
         self._worlds = make_worlds(task, num_envs, self._device, workers)
+        self._use = Use(forks=isinstance(self._worlds, LocalWorlds) and self._device.is_cpu)
         self.workers = self._worlds.workers
         self.compile_seconds = self._worlds.compile_seconds
         self._phase_spread = phase_spread
@@ -137,6 +142,7 @@ class WarpVectorEnv(VectorEnv):
         """Times a world has been invalid since this environment was made."""
         return int(self._invalid_worlds)
 
+    @exclusive
     def reset(
         self,
         *,
@@ -153,111 +159,23 @@ class WarpVectorEnv(VectorEnv):
         Returns:
             Observations, shape (N, size), and info.
         """
-        options = dict(options or {})
-        for name in options:
-            if name not in _RESET_OPTIONS:
-                raise unknown("reset option", name, _RESET_OPTIONS)
-        mask = np.ones(self.num_envs, dtype=bool)
-        if options.get("reset_mask") is not None:
-            mask = self._row(options["reset_mask"], "reset_mask", np.bool_).astype(bool)
-            if not self._started and not mask.all():
-                raise ConfigError("the first reset must be of all worlds; leave out reset_mask")
-        if seed is None and not self._started:
-            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
-        self._write_keys(mask, seed, options)
-        self._write_overrides(mask, options.get("parameters") or {})
-        self._worlds.write("reset_mask", mask)
-        self._worlds.reset()
+        asked = ResetRequest(self.num_envs, not self._started, seed, options)
+        worlds, read = self._worlds, self._worlds.read
+        now = {name: read(name) for name in ("seed", "world_id", "episode")}
+        arrays = asked.keys(now, self._phase_spread, self.task.max_episode_steps)
+        arrays["parameter_override"] = asked.overrides(
+            read("parameter_override"), self.task, worlds.simulation
+        )
+        # All of it was right: only now is anything written.
+        if asked.seed is not None:
+            self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(asked.seed)
+        for name, values in arrays.items():
+            worlds.write(name, values)
+        worlds.reset()
         self._started = True
-        return self._output(self._worlds.read("observation")), {}
+        return self._output(worlds.read("observation")), {}
 
-    def _row(self, values: Any, name: str, dtype: Any) -> np.ndarray:
-        if hasattr(values, "cpu"):
-            values = values.cpu().numpy()
-        row = np.asarray(values)
-        if row.shape != (self.num_envs,):
-            raise ConfigError(f"{name}: shape ({self.num_envs},) expected, got {row.shape}")
-        if dtype is np.bool_ and row.dtype != np.bool_:
-            raise ConfigError(f"{name}: bool expected, got {row.dtype}")
-        if dtype is np.int32:
-            if not np.issubdtype(row.dtype, np.integer):
-                raise ConfigError(f"{name}: integers expected, got {row.dtype}")
-            if row.min() < 0 or row.max() > np.iinfo(np.int32).max:
-                raise ConfigError(f"{name}: numbers from 0 to 2**31 - 1 expected")
-        return row
-
-    def _write_keys(
-        self, mask: np.ndarray, seed: int | Sequence[int] | None, options: Mapping[str, Any]
-    ) -> None:
-        worlds = self._worlds
-        episode = worlds.read("episode").copy()
-        world_id = worlds.read("world_id").copy()
-        first_step = np.zeros(self.num_envs, dtype=np.int32)
-        asked = options.get("world_ids")
-        if asked is not None:
-            asked = self._row(asked, "world_ids", np.int32)
-        if seed is None:
-            episode[mask] += 1
-        else:
-            seeds = np.asarray(seed)
-            if not np.issubdtype(seeds.dtype, np.integer) or seeds.min() < 0:
-                raise ConfigError(f"a seed is an integer from 0 to 2**64 - 1, got {seed}")
-            if seeds.ndim == 0:
-                self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(int(seed))  # type: ignore[arg-type]
-                seeds = np.full(self.num_envs, int(seed), dtype=np.uint64)  # type: ignore[arg-type]
-            elif seeds.shape != (self.num_envs,):
-                raise ConfigError(f"{self.num_envs} seeds expected, got {seeds.shape}")
-            current = worlds.read("seed").copy()
-            current[mask] = seeds.astype(np.uint64)[mask]
-            worlds.write("seed", current)
-            world_id[mask] = np.arange(self.num_envs)[mask]
-            episode[mask] = 0
-        if asked is not None:
-            world_id[mask] = asked[mask]
-        if seed is not None:
-            if self._phase_spread > 0.0:
-                share = np.array(
-                    [
-                        host_uniform(int(current[w]), int(world_id[w]), 0, STREAM_PHASE, 0)
-                        for w in range(self.num_envs)
-                    ]
-                ).reshape(self.num_envs)
-                steps = self._phase_spread * self.task.max_episode_steps
-                first_step[:] = np.minimum(np.floor(share * steps), self.task.max_episode_steps - 1)
-        if options.get("episodes") is not None:
-            episode[mask] = self._row(options["episodes"], "episodes", np.int32)[mask]
-        worlds.write("episode", episode)
-        worlds.write("world_id", world_id)
-        worlds.write("first_step", first_step)
-
-    def _write_overrides(self, mask: np.ndarray, parameters: Mapping[str, Any]) -> None:
-        declared = dict(self.task.randomizations)
-        names = list(declared)
-        override = self._worlds.read("parameter_override").copy()
-        override[mask] = np.nan
-        for name, values in parameters.items():
-            if name not in names:
-                raise unknown("randomisation", name, names)
-            values = np.asarray(values, dtype=np.float32)
-            if values.shape not in ((), (self.num_envs,)):
-                raise ConfigError(
-                    f"parameter {name}: a number or shape ({self.num_envs},) expected, got "
-                    f"{values.shape}"
-                )
-            values = np.broadcast_to(values, (self.num_envs,))
-            if np.isinf(values).any():
-                raise ConfigError(f"parameter {name}: finite numbers expected, or NaN for random")
-            field, longest = declared[name].field, declared[name].high
-            if field == CONTROL_LATENCY and (values > np.float32(longest)).any():
-                raise ConfigError(
-                    f"parameter {name}: at most {longest:g} s, the declared range, got "
-                    f"{np.nanmax(values):g}"
-                )
-            if field in (CONTROL_LATENCY, OBSERVATION_NOISE) and (values < 0.0).any():
-                raise ConfigError(f"parameter {name}: not below 0, got {np.nanmin(values):g}")
-            override[mask, names.index(name)] = values[mask]
-        self._worlds.write("parameter_override", override)
-
+    @exclusive
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One control step of every world.
 
@@ -372,6 +290,7 @@ class WarpVectorEnv(VectorEnv):
         }
         return observation, reward, terminated, truncated, info
 
+    @exclusive
     def tensors(self) -> dict[str, Any]:
         """The arrays of a step as torch tensors on the device, without a copy.
 
@@ -387,6 +306,7 @@ class WarpVectorEnv(VectorEnv):
         exchange = self._worlds.exchange  # type: ignore[union-attr]
         return {name: wp.to_torch(exchange[name]) for name in _OUTPUTS}
 
+    @exclusive
     def advance(self, actions: Any) -> None:
         """A control step whose results are read through `tensors`; nothing is copied or checked.
 
@@ -402,6 +322,7 @@ class WarpVectorEnv(VectorEnv):
         else:
             self._step_cuda(actions)
 
+    @exclusive
     def launch_step(self, actions: Any) -> None:
         """Launch what `advance` does, kernel by kernel, on Warp's current stream.
 
@@ -416,25 +337,29 @@ class WarpVectorEnv(VectorEnv):
         wp.copy(self._worlds.exchange["action"], wp.from_torch(actions.detach()))
         self._worlds.launch_step()
 
+    @exclusive
     def state_dict(self) -> dict[str, np.ndarray]:
         """Everything that determines the future of all worlds, as numpy arrays (N, ...)."""
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before state_dict()")
         return self._worlds.state_dict()
 
+    @exclusive
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> Any:
-        """Restore `state_dict`, whatever the number of workers; returns the observations."""
-        rows = {name: np.asarray(value).shape[:1] for name, value in state.items()}
-        odd = [name for name, shape in rows.items() if shape != (self.num_envs,)]
-        if odd:
-            raise StateError(
-                f"saved state {odd[0]} has {rows[odd[0]]} rows; this environment has "
-                f"{self.num_envs} worlds"
-            )
+        """Restore `state_dict`, whatever the number of workers.
+
+        Returns:
+            The observations, shape (N, size).
+
+        Raises:
+            StateError: It does not fit, or holds a number that no world can have, such as a NaN;
+                nothing has been changed then.
+        """
         self._worlds.load_state_dict(state)
         self._started = True
         return self._output(self._worlds.read("observation"))
 
+    @exclusive
     def render(self) -> tuple[np.ndarray, ...] | None:
         """One frame (height, width, 3) uint8 for each world of `render_worlds`."""
         if self.render_mode is None:
@@ -449,10 +374,12 @@ class WarpVectorEnv(VectorEnv):
         """The `mujoco.MjModel` that shows a world of this task."""
         return self.task.scene()
 
+    @exclusive
     def scene_pose(self, worlds: Sequence[int]) -> list[Any]:
         """Poses of the given worlds in that scene."""
         return self._worlds.scene_pose(worlds)
 
+    @exclusive
     def bare_physics(self, repeats: int) -> float:
         """Seconds that the physics of `repeats` control steps takes alone, without the rest of a
         step; the same model, worlds and workers. It moves the worlds: reset afterwards."""
@@ -460,10 +387,12 @@ class WarpVectorEnv(VectorEnv):
         self._started = False
         return seconds
 
+    @exclusive
     def contacts_per_world(self) -> float | None:
         """Mean contacts of a world in the last physics step; None for worlds without contacts."""
         return self._worlds.contacts_per_world()
 
+    @exclusive
     def bytes_per_world(self) -> int:
         """Size of the saved state of one world [byte]."""
         state = self._worlds.state_dict()
@@ -473,12 +402,14 @@ class WarpVectorEnv(VectorEnv):
         """End the workers and free the renderer."""
         del kwargs
         self._renderer = None
-        if hasattr(self, "_worlds"):
+        if not hasattr(self, "_use"):  # it could not be made
+            return
+        self._use.closed = True
+        if self._use.is_makers:
             self._worlds.close()
-        self._started = False
 
     def __del__(self) -> None:
-        if not self.closed and hasattr(self, "_worlds"):
+        if not self.closed and hasattr(self, "_use"):
             self.close()
 
 
@@ -486,6 +417,5 @@ def with_max_episode_steps(config: TaskConfig, max_episode_steps: int | None) ->
     """The config with the episode length that Gymnasium's `max_episode_steps` asks for."""
     if max_episode_steps is None:
         return config
-    if max_episode_steps < 1:
-        raise ConfigError(f"max_episode_steps must be at least 1, got {max_episode_steps}")
-    return dataclasses.replace(config, episode_seconds=max_episode_steps * config.control_dt)
+    steps = whole_number("max_episode_steps", max_episode_steps, low=1, high=INT32_MAX - 1)
+    return dataclasses.replace(config, episode_seconds=steps * config.control_dt)

@@ -149,6 +149,13 @@ class WorkerWorlds:
         for link, reply in zip(self._links, _collect(self._links, STARTUP_TIMEOUT), strict=True):
             link.compile_seconds = float(reply)
 
+    @property
+    def simulation(self) -> Simulation:
+        """This process's share of the worlds."""
+        self._check_open()
+        assert self._own is not None
+        return self._own
+
     def read(self, name: str) -> np.ndarray:
         """A view on the shared array of all worlds; the next step overwrites it."""
         self._check_open()
@@ -173,7 +180,8 @@ class WorkerWorlds:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Give every worker its rows."""
+        """Give every worker its rows, once they are all found right."""
+        self.simulation.check_state(state, self._slices[-1][1])
         rows = [{name: value[a:b] for name, value in state.items()} for a, b in self._slices]
         self._call("load_state_dict", [{"state": part} for part in rows])
 
@@ -237,8 +245,7 @@ class WorkerWorlds:
             arguments: Of each worker, this process first.
             timeout: [s]; None for that of a step.
         """
-        self._check_open()
-        assert self._own is not None
+        simulation = self.simulation
         limit = timeout or self._timeout()
         started = time.perf_counter()
         # An interrupt between two calls would leave the workers at different steps.
@@ -249,7 +256,7 @@ class WorkerWorlds:
                 failure: Exception | None = None
                 own: Any = None
                 try:
-                    own = wire.perform(self._own, name, arguments[0])
+                    own = wire.perform(simulation, name, arguments[0])
                 except Exception as error:  # raised when the others are in step again
                     failure = error
                 replies = _collect(self._links, limit)

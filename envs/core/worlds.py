@@ -52,6 +52,7 @@ class ParameterColumns:
         nominal: The model's own value of each column, shape (columns,).
         reference: Model value of the quantity that each column is proportional to, as inertia is
             to mass, shape (columns,); None where the columns are the quantity itself.
+        positive: Whether the quantity must stay above zero where the model's is, as a mass.
     """
 
     array: wp.array
@@ -59,6 +60,7 @@ class ParameterColumns:
     component: np.ndarray
     nominal: np.ndarray
     reference: np.ndarray | None = None
+    positive: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,18 @@ class Worlds(ABC):
     num_worlds: int
     device: wp.Device
 
+    @property
+    @abstractmethod
+    def command_names(self) -> tuple[str, ...]:
+        """What each number of one world's command drives, in order."""
+
     @abstractmethod
     def state(self) -> dict[str, wp.array]:
         """All arrays that determine the future, each with the worlds as leading dimension."""
 
     @abstractmethod
     def apply(self, command: wp.array) -> None:
-        """Launch: take over the commands, shape (num_worlds, command_size)."""
+        """Launch: take over the commands, shape (num_worlds, len(command_names))."""
 
     @abstractmethod
     def physics(self) -> None:

@@ -47,6 +47,8 @@ from proveout.envs.driving.vehicles.single_track import (
 wp.set_module_options({"enable_backward": False})
 
 _NON_FINITE = wp.constant(NON_FINITE_STATE)
+# Beyond this a place or speed is nonsense: float32 resolves 6 cm there.
+_MAX_VALUE = wp.constant(1.0e6)
 _IDM = wp.constant(int(DriverKind.IDM))
 _DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
 _TIME_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
@@ -273,18 +275,18 @@ def _guard(
 ):
     worldid = wp.tid()
     for agent in range(agents.active.shape[1]):
-        # A sum is finite only if all its terms are; the terms are far from the float's limit.
-        total = (
-            agents.x[worldid, agent]
-            + agents.y[worldid, agent]
-            + agents.heading[worldid, agent]
-            + agents.velocity[worldid, agent]
-            + agents.steering[worldid, agent]
-            + agents.acceleration[worldid, agent]
-            + agents.s[worldid, agent]
-            + agents.d[worldid, agent]
+        # A NaN compares false.
+        sound = (
+            wp.abs(agents.x[worldid, agent]) <= _MAX_VALUE
+            and wp.abs(agents.y[worldid, agent]) <= _MAX_VALUE
+            and wp.abs(agents.heading[worldid, agent]) <= _MAX_VALUE
+            and wp.abs(agents.velocity[worldid, agent]) <= _MAX_VALUE
+            and wp.abs(agents.steering[worldid, agent]) <= _MAX_VALUE
+            and wp.abs(agents.acceleration[worldid, agent]) <= _MAX_VALUE
+            and wp.abs(agents.s[worldid, agent]) <= _MAX_VALUE
+            and wp.abs(agents.d[worldid, agent]) <= _MAX_VALUE
         )
-        if not wp.isfinite(total):
+        if not sound:
             invalid_out[worldid] = invalid_out[worldid] | _NON_FINITE
 
 
@@ -436,6 +438,15 @@ class RoadWorlds(Worlds):
             "driver_kind": self.drivers.kind,
             "driver_parameters": self.drivers.parameters,
         }
+
+    @property
+    def command_names(self) -> tuple[str, ...]:
+        """Acceleration [m/s^2] and steering angle [rad] of each learner."""
+        return tuple(
+            f"{what} of learner {k}"
+            for k in range(self.num_learners)
+            for what in ("acceleration", "steering angle")
+        )
 
     def apply(self, command: wp.array) -> None:
         """Take over commands (num_worlds, 2 * num_learners).

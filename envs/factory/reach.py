@@ -106,15 +106,23 @@ class ReachConfig(TaskConfig):
     hold_seconds: float = quantity(
         0.25, "s", "time within the tolerances that is a success", above=0.0
     )
-    min_height: float = quantity(0.12, "m", "lowest goal above the floor", low=0.0)
+    # Of random joint angles, two thirds lead above the highest value allowed here.
+    min_height: float = quantity(0.12, "m", "lowest goal above the floor", low=0.0, high=0.3)
     reward_weights: ReachWeights = field(default_factory=ReachWeights)
     randomization: ReachRandomization = field(default_factory=ReachRandomization)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check(
-            self.hold_seconds <= self.episode_seconds, "hold_seconds must fit into the episode"
+            self.hold_steps <= self.max_episode_steps,
+            f"hold_seconds takes {self.hold_steps} control steps, both ends counted, and the "
+            f"episode has {self.max_episode_steps}",
         )
+
+    @property
+    def hold_steps(self) -> int:
+        """Control steps within the tolerances that are a success; 0.25 s at 20 Hz are six."""
+        return round(self.hold_seconds / self.control_dt) + 1
 
 
 @register("proveout/Reach-v0")
@@ -172,8 +180,6 @@ class Reach(ArticulatedTask):
         self._low = sim.constant(model.jnt_range[:, 0])
         self._high = sim.constant(model.jnt_range[:, 1])
         self._goal_range = sim.constant(GOAL_RANGE)
-        # Both ends of the time count: 0.25 s at 20 Hz are six samples.
-        self._hold_steps = round(self.config.hold_seconds / self.config.control_dt) + 1
         self._goal_pos = sim.array("reach/goal_pos", (3,))
         self._goal_quat = sim.array("reach/goal_quat", (4,))
         self._goal_angles = sim.array("reach/goal_angles", (6,))
@@ -197,7 +203,7 @@ class Reach(ArticulatedTask):
             _evaluate_kernel,
             dim=sim.num_worlds,
             inputs=[
-                c.position_tolerance, c.angle_tolerance, self._hold_steps, c.control_dt, self._tcp,
+                c.position_tolerance, c.angle_tolerance, c.hold_steps, c.control_dt, self._tcp,
                 d.site_xpos, d.site_xmat, d.qpos, d.qvel, d.qfrc_actuator, self._low, self._high,
                 self._goal_pos, self._goal_quat, self._action_rate, sim.elapsed,
             ],

@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 import warp as wp
 
+from proveout.envs.core.coerce import whole_number
 from proveout.envs.core.errors import ModelError, unknown
 from proveout.envs.core.worlds import (
     CONSTRAINT_OVERFLOW,
@@ -32,10 +33,18 @@ class Capacities:
     Attributes:
         contacts: Contacts of a world on average; the arena is shared by all worlds.
         constraints: Constraint rows of one world at most.
+
+    Raises:
+        ConfigError: A number that is not whole, or below zero.
     """
 
     contacts: int
     constraints: int
+
+    def __post_init__(self) -> None:
+        for name in ("contacts", "constraints"):
+            number = whole_number(f"capacities: {name}", getattr(self, name), low=0)
+            object.__setattr__(self, name, number)
 
 
 @dataclass(frozen=True)
@@ -45,11 +54,14 @@ class _Field:
     arrays: tuple[str, ...]
     kind: Any  # mujoco.mjtObj of the names
     components: tuple[tuple[int, ...], ...]  # for each array
+    positive: bool = False  # zero is no value of it
 
 
 _FIELDS = {
     # A body's inertia scales with its mass: the shape stays, the density changes.
-    "body_mass": _Field(("body_mass", "body_inertia"), mujoco.mjtObj.mjOBJ_BODY, ((0,), (0, 1, 2))),
+    "body_mass": _Field(
+        ("body_mass", "body_inertia"), mujoco.mjtObj.mjOBJ_BODY, ((0,), (0, 1, 2)), positive=True
+    ),
     "joint_damping": _Field(("dof_damping",), mujoco.mjtObj.mjOBJ_JOINT, ((0,),)),
     "geom_friction": _Field(("geom_friction",), mujoco.mjtObj.mjOBJ_GEOM, ((0,),)),
     # kp of a position servo is in the gain and, negative, in the bias; kv only in the bias.
@@ -131,6 +143,13 @@ class ArticulatedWorlds(Worlds):
         arrays = {name: getattr(d, name) for name in names}
         return {name: array for name, array in arrays.items() if array.size > 0}
 
+    @property
+    def command_names(self) -> tuple[str, ...]:
+        """The model's actuators."""
+        actuator = mujoco.mjtObj.mjOBJ_ACTUATOR
+        names = (mujoco.mj_id2name(self.host_model, actuator, i) for i in range(self.host_model.nu))
+        return tuple(name or f"actuator {i}" for i, name in enumerate(names))
+
     def apply(self, command: wp.array) -> None:
         """Actuator controls, in the order of the model's actuators."""
         wp.copy(self.data.ctrl, command)
@@ -192,6 +211,7 @@ class ArticulatedWorlds(Worlds):
                     reference=(
                         None if itself else np.array([first[e] for e, _ in pairs], np.float32)
                     ),
+                    positive=spec.positive,
                 )
             )
         return columns

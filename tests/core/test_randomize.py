@@ -316,7 +316,7 @@ def test_the_neutral_range_switches_a_randomisation_off():
     ("changes", "error", "message"),
     [
         ({"low": 2.0, "high": 1.0}, ConfigError, "low <= high"),
-        ({"low": float("nan")}, ConfigError, "low <= high"),
+        ({"low": float("nan")}, ConfigError, "finite number"),
         ({"low": 0.0, "high": 1.0, "distribution": "loguniform"}, ConfigError, "low > 0"),
         ({"distribution": "gaussian"}, UnknownNameError, "distribution"),
         ({"operation": "scales"}, UnknownNameError, "did you mean 'scale'"),

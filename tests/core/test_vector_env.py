@@ -515,7 +515,7 @@ BAD_ARGUMENTS = {
     "device": ({"device": "cuda:7"}, DeviceError, "this machine has"),
     "device name": ({"device": "gpu"}, DeviceError, "'gpu'"),
     "more workers than worlds": ({"workers": 5}, WorkerError, "at most 4"),
-    "no workers": ({"workers": 0}, WorkerError, "at least 1"),
+    "no workers": ({"workers": 0}, ConfigError, "at least 1"),
     "array type": ({"array_type": "jax"}, ConfigError, "'jax'"),
     "phase": ({"phase_spread": 1.5}, ConfigError, "phase_spread"),
     "render mode": ({"render_mode": "human"}, RenderError, "gymnasium.make"),

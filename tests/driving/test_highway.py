@@ -209,7 +209,6 @@ def test_state_restores_the_same_future(env):
     assert np.array_equal(np.stack(first), np.stack(again))
 
 
-@pytest.mark.slow
 def test_check_vector_env_finds_nothing():
     def make(num_envs: int = 4, workers: int = 1):
         config = dataclasses.replace(HighwayConfig(), episode_seconds=6.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import warp as wp
 
-from proveout.envs.core.errors import ModelError
+from proveout.envs.core.errors import ConfigError, ModelError
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.kinematics import Chain, chain_pose, make_chain, rotation_vector
 from proveout.envs.factory.reach import GOAL_RANGE, Reach, ReachConfig
@@ -159,13 +159,21 @@ def test_goals_are_reachable_poses_above_the_floor(env, model):
     assert np.ptp(pos, axis=0).min() > 0.5, "goals fill a space, not a line"
 
 
-def test_a_goal_that_cannot_be_drawn_is_home():
-    config = ReachConfig(min_height=10.0)
-    env = WarpVectorEnv(Reach(config), 3, device="cpu", workers=1)
+def test_every_goal_lies_above_the_lowest_height():
+    highest = ReachConfig.__dataclass_fields__["min_height"].metadata["high"]
+    env = WarpVectorEnv(Reach(ReachConfig(min_height=highest)), 512, device="cpu", workers=1)
     env.reset(seed=0)
-    home = env.task.model().key("home").qpos
-    np.testing.assert_allclose(env.state_dict()["reach/goal_angles"], np.tile(home, (3, 1)))
+    assert env.state_dict()["reach/goal_pos"][:, 2].min() > highest
     env.close()
+    with pytest.raises(ConfigError, match="min_height must be at most"):
+        ReachConfig(min_height=0.9)
+
+
+def test_a_hold_that_no_episode_can_contain_is_refused():
+    """Both ends count: an episode of 60 steps holds 2.95 s at 20 Hz, and not 3 s."""
+    assert ReachConfig(hold_seconds=2.95).hold_steps == 60
+    with pytest.raises(ConfigError, match="61 control steps, both ends counted"):
+        ReachConfig(hold_seconds=3.0)
 
 
 def test_the_observation_is_what_it_says(env, model):

@@ -174,7 +174,6 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path) -> None:
         assert torch.equal(value, parameters(run.folder)[name]), name
 
 
-@pytest.mark.slow
 def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     """Also while a checkpoint is written: they come so often that several kills meet one."""
     samples = 40960

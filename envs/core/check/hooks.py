@@ -43,10 +43,10 @@ class GuardedSimulation(Simulation):
             exchange[spec.name] = self._guard(spec.name, spec.shape(_WORLDS), spec.dtype)
         super().__init__(task, exchange, device)
 
-    def array(self, name: str, columns: tuple[int, ...] = (), dtype: Any = wp.float32) -> wp.array:
+    def array(self, name: str, *args: Any, **kwargs: Any) -> wp.array:
         """As in `Simulation`, guarded."""
         self._name = name
-        return super().array(name, columns, dtype)
+        return super().array(name, *args, **kwargs)
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> wp.array:
         """As in `Simulation`, guarded."""
