@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ STATES = ("started", "interrupted", "failed", "trained", "complete")
 MAX_WORLDS = 2**24
 MAX_SAMPLES = 2**53
 _MAX_TEXT = 10_000
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 # What is expected, in words, and whether a value is that.
 _Kind = tuple[str, Callable[[Any], bool]]
@@ -130,11 +132,13 @@ def check_manifest(path: Path, data: Mapping[str, Any]) -> None:
         if key not in known:
             match = nearest(key, known)
             hint = f"did you mean '{match}'?" if match else "take it out."
-            raise RunError(f"{path} has an entry '{key[:80]}', which is not known here; {hint}")
+            raise RunError(f"{path} has an entry {key[:80]!r}, which is not known here; {hint}")
     _check(path, "", data, known)
     _check(path, "train.", data["train"], _TRAIN)
     for digest, facts in data.get("policies", {}).items():
-        where = f"policies.{digest[:80]}"
+        if not _DIGEST.fullmatch(digest):
+            raise RunError(f"{path}: {digest[:80]!r} in 'policies' is no SHA-256; restore it.")
+        where = f"policies.{digest}"
         if not isinstance(facts, dict) or facts.keys() != _FACTS.keys():
             raise RunError(f"{path}: {where} must hold {', '.join(_FACTS)}; restore it.")
         _check(path, f"{where}.", facts, _FACTS)

@@ -73,6 +73,8 @@ def check_like_default(name: str, value: Any, default: Any) -> None:
     Raises:
         PresetError: another type, or a number beyond all use.
     """
+    if value is None and isinstance(default, int | float | str):
+        raise PresetError(f"{name} must not be None: its default is {default!r}; leave it out.")
     if value is None or callable(value) or name in _UNIONS:
         return
     if isinstance(value, int | float) and not isinstance(value, bool) and not _is_number(value):

@@ -231,6 +231,10 @@ def make_preset(
             raise unknown(f"hyper-parameter of {algo}", key, known)
         if key in arguments and key != "policy_kwargs":
             check_like_default(key, value, arguments[key].default)
+    aliases = algorithm_class(algo).policy_aliases
+    name = data.get("policy", "MlpPolicy")
+    if not isinstance(name, type) and (not isinstance(name, str) or name not in aliases):
+        raise unknown(f"policy of {algo}", str(name), aliases)
     defaults = {**default, **data}
     adaptive = data.pop("adaptive_kl", None)
     policy = check_policy_kwargs(data.pop("policy_kwargs", None))
@@ -428,12 +432,10 @@ def build_policy(
     """
     algorithm = algorithm_class(preset.algo)
     name = preset.algorithm.get("policy", "MlpPolicy")
-    if not isinstance(name, str) or name not in algorithm.policy_aliases:
-        raise unknown(f"policy of {preset.algo}", str(name), algorithm.policy_aliases)
     kwargs = policy_kwargs(preset, _layout_for(preset, layout))
     if preset.algorithm.get("use_sde"):
         kwargs["use_sde"] = True
-    policy_class = algorithm.policy_aliases[name]
+    policy_class = name if isinstance(name, type) else algorithm.policy_aliases[name]
     try:
         policy = policy_class(observation_space, action_space, lambda _: 0.0, **kwargs)
     except _REFUSALS as error:

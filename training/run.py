@@ -251,7 +251,7 @@ class Run:
             *(LookupError, ArithmeticError, RecursionError),
         ) as error:
             raise RunError(
-                f"{self.folder / MANIFEST}: '{entry}' cannot be used: {error or repr(error)}"
+                f"{self.folder / MANIFEST}: '{entry}' cannot be used: {one_line(error)}"
             ) from error
 
     def update(self, **entries: Any) -> None:
@@ -345,6 +345,12 @@ def cannot_write(path: Path, error: OSError) -> RunError:
         f"{path} cannot be written ({error.strerror or error}): make room, or mend the folder; "
         "what was saved before is whole."
     )
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says as one printable line: a name from a file may hold anything."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def refuse_link(path: Path) -> None:

@@ -32,6 +32,7 @@ from proveout.training.run import (
     POLICY,
     VIDEO,
     Run,
+    one_line,
     plain,
     provenance,
     write_json,
@@ -252,8 +253,8 @@ def _settings(run: Run, changes: ResumeConfig) -> TrainConfig:
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise RunError(
-            f"{run.folder / MANIFEST}: 'train' is damaged or of another release ({error}); "
-            "train again."
+            f"{run.folder / MANIFEST}: 'train' is damaged or of another release "
+            f"({one_line(error)}); train again."
         ) from error
     if changes.device is not None:
         settings = replace(settings, device=changes.device)
@@ -333,9 +334,8 @@ def _learn(
             command = ranks.resume_command(run.folder)
             raise TrainingInterrupted(run, stop.signal_number, command) from None
         except Exception as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
             with contextlib.suppress(RunError):  # the disk may be what failed
-                run.update(state="failed", error=first[:_LONGEST_ERROR])
+                run.update(state="failed", error=one_line(error)[:_LONGEST_ERROR])
             raise
         ranks.leave()
     if not ranks.first:

@@ -213,7 +213,7 @@ def test_a_manifest_that_is_no_file_is_refused(folder: Path) -> None:
     with pytest.raises(RunError, match="not valid JSON"):
         Run.open(folder)
     (folder / "manifest.json").write_text('{"a": ' * 5000 + "1" + "}" * 5000)
-    with pytest.raises(RunError, match="not valid JSON|nested deeper"):
+    with pytest.raises(RunError, match=r"not valid JSON|nested deeper"):
         Run.open(folder)
     (folder / "manifest.json").unlink()
     (folder / "manifest.json").mkdir()
@@ -249,13 +249,13 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = []
     for key, value in inside:
         found.append((*path, key))
-        if isinstance(value, dict | list):
+        if isinstance(value, dict | list) and value is not DEEP:
             found += places(value, (*path, key))
     return found
 
 
 @settings(
-    max_examples=150,
+    max_examples=300,
     deadline=None,
     derandomize=True,
     phases=(Phase.generate,),
@@ -269,8 +269,12 @@ def test_no_manifest_ends_in_another_error(
     shutil.copytree(trained, folder)
     manifest = read_json(folder / "manifest.json")
     manifest["state"] = "interrupted"
-    for _ in range(data.draw(st.integers(1, 3))):
-        *parents, last = data.draw(st.sampled_from(places(manifest)))
+    del manifest["config"]["step_seconds"]  # it would wait as long as it says
+    for _ in range(data.draw(st.sampled_from([1, 1, 1, 3]))):
+        inside = data.draw(st.sampled_from(["", "config", "preset", "preset", "policies", "train"]))
+        everywhere = places(manifest)
+        paths = [path for path in everywhere if not inside or path[0] == inside]
+        *parents, last = data.draw(st.sampled_from(paths or everywhere))
         place: Any = manifest
         for key in parents:
             place = place[key]
@@ -285,7 +289,9 @@ def test_no_manifest_ends_in_another_error(
     with warnings.catch_warnings(), stopped_at_once():
         warnings.simplefilter("ignore")
         for way in ("open", "evaluate", "export", "resume"):
+            told = ""
             try:
                 use(folder, way)
             except ProveoutError as error:
-                assert "\n" not in str(error)
+                told = str(error)
+            assert "\n" not in told
