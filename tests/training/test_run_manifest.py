@@ -249,7 +249,7 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = []
     for key, value in inside:
         found.append((*path, key))
-        if isinstance(value, dict | list) and value is not DEEP:
+        if isinstance(value, dict | list) and len(path) < 6:
             found += places(value, (*path, key))
     return found
 
@@ -282,9 +282,9 @@ def test_no_manifest_ends_in_another_error(
         if edit == "missing":
             del place[last]
         elif edit == "another" and isinstance(place, dict):
-            place[data.draw(st.text(max_size=8))] = data.draw(VALUES)
+            place[data.draw(st.text(max_size=8))] = copy.deepcopy(data.draw(VALUES))
         else:
-            place[last] = data.draw(VALUES)
+            place[last] = copy.deepcopy(data.draw(VALUES))
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with warnings.catch_warnings(), stopped_at_once():
         warnings.simplefilter("ignore")
