@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENV ?= proveout/Reach-v0
 
-.PHONY: demo test test-slow install install-dev lint types imports unit clean help
+.PHONY: demo test test-slow install install-dev lint types imports unit cuda-check clean help
 
 help:
 	@echo "make demo   install into $(VENV), train $(ENV), evaluate it, write a video (about 5 minutes)"
@@ -51,6 +51,10 @@ imports:
 
 unit:
 	$(BIN)/python -m pytest
+
+# Kernels of all supported generations of GPUs; `make test` compiles those for sm_90.
+cuda-check: install-dev
+	$(BIN)/python -m pytest tests/conformance/test_cuda_compile.py -m "slow or not slow"
 
 test-slow: install-dev
 	$(BIN)/python -m pytest -m slow

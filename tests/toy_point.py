@@ -53,7 +53,7 @@ class PointWorlds(Worlds):
     def apply(self, command):
         wp.copy(self.speed, command)
 
-    def physics(self):
+    def physics(self, refreshed=False):
         wp.launch(
             _move_kernel, dim=self.place.shape, inputs=[self.speed], outputs=[self.place],
             device=self.device,

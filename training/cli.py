@@ -50,12 +50,14 @@ COMMANDS = {
         "evaluate RUN | ENV --policy P",
         "success rate with its 95 % interval, and KPIs",
         "Run a deterministic policy for a fixed number of episodes and report success with its "
-        "95 % Wilson interval, KPIs, and invalid worlds. With a target given, --help also shows "
+        "95 % Wilson interval, KPIs, and invalid worlds; --episodes-out also writes a row for each "
+        "episode. With a target given, --help also shows "
         "the flags of the environment's config (--env. ...).",
         (
             "proveout evaluate runs/proveout-Reach-v0/20250131-120000-seed0",
             "proveout evaluate proveout/Reach-v0 --policy expert --episodes 200 --json",
             "proveout evaluate proveout/Reach-v0 --policy reach.safetensors",
+            "proveout evaluate proveout/Reach-v0 --policy expert --episodes-out episodes.parquet",
         ),
     ),
     "play": _Command(
@@ -109,9 +111,13 @@ COMMANDS = {
     "capacities": _Command(
         "capacities ENV",
         "measure the room that contacts and constraints need",
-        "Roll out random actions in worlds with ample room, and print the capacities to store in "
-        "an articulated task's class.",
-        ("proveout capacities proveout/Reach-v0",),
+        "Roll out a policy in worlds with ample room, and print the capacities to store in an "
+        "articulated task's class. Random actions, the default, seldom push: measure with an "
+        "expert or a trained policy as well.",
+        (
+            "proveout capacities proveout/Reach-v0",
+            "proveout capacities proveout/Reach-v0 --policy expert",
+        ),
     ),
 }
 

@@ -48,6 +48,9 @@ class EvaluateFlags:
     device: str = _flag("auto", "auto, cpu or cuda:N")
     workers: int | None = _flag(None, "on the CPU; None: all cores", "processes")
     trust_pickle: bool = _flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
+    episodes_out: Path | None = _flag(  # noqa: RUF009
+        None, "write a row for each episode to this .csv or .parquet"
+    )
     json: bool = _flag(False, "print one JSON object and nothing else")
 
 
@@ -122,10 +125,12 @@ class CheckFlags:
 class CapacitiesFlags:
     """Flags of `capacities`."""
 
+    policy: str = _flag("random", "random, expert, pretrained, a run or a file: what acts")
     num_envs: int = _flag(64, "rolled out together", "worlds")
     episodes: int = _flag(4, "of each world", "episodes")
     margin: float = _flag(1.5, "factor on the measured peaks", "")
-    seed: int = _flag(0, "of the worlds and the actions")
+    seed: int = _flag(0, "of the worlds and of random actions")
+    trust_pickle: bool = _flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
 
 
 @contextlib.contextmanager
@@ -232,12 +237,15 @@ def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
             episodes=flags.episodes,
             seed=flags.seed,
             shown=True,
+            episodes_out=flags.episodes_out,
         )
         result["policy"] = policy
         if flags.json:
             emit(dump_json(result))
         else:
             emit("\n".join([sentence(result), *kpi_lines(result)]))
+            if flags.episodes_out is not None:
+                emit(f"Episodes: {flags.episodes_out}")
         if flags.json and result["invalid_worlds"]:  # the sentence says it otherwise
             why = explained(result["invalid_reasons"], env_id)
             print(
@@ -353,7 +361,7 @@ def export_command(arguments: Sequence[str], prog: str, text: str) -> int:
 
 def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Prove an environment's conformance."""
-    from proveout.envs import check_vector_env
+    from proveout.envs import check_vector_env, make_task
     from proveout.training.tasks import make_worlds
 
     env_id, rest = _take_env(arguments, prog)
@@ -365,7 +373,13 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
         return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
 
-    report = check_vector_env(make, num_envs=flags.num_envs, steps=flags.steps, name=env_id)
+    report = check_vector_env(
+        make,
+        num_envs=flags.num_envs,
+        steps=flags.steps,
+        name=env_id,
+        task=make_task(env_id, config),
+    )
     if any("full" in finding.message for finding in report.findings if finding.check == "invalid"):
         print(f"room for contacts and constraints: proveout capacities {env_id}", file=sys.stderr)
     print(report.table())
@@ -375,8 +389,9 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
 def capacities_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Measure the room that a task's worlds need."""
     from proveout.envs import make_task
-    from proveout.envs.factory.capacity import measure_capacities
     from proveout.envs.factory.task import ArticulatedTask
+    from proveout.training.capacities import policy_capacities
+    from proveout.training.policy_source import PolicySource
 
     env_id, rest = _take_env(arguments, prog)
     flags, config = _parse_with_config(rest, CapacitiesFlags, prog, text, env_id, None)
@@ -384,10 +399,22 @@ def capacities_command(arguments: Sequence[str], prog: str, text: str) -> int:
     task = make_task(env_id, config)
     if not isinstance(task, ArticulatedTask):
         raise UsageError(f"{env_id} is no articulated task: it has no capacities to measure")
-    found = measure_capacities(task, flags.num_envs, flags.episodes, flags.margin, flags.seed)
-    stored = task.capacities
-    print(f"measured, times {flags.margin:g}: contacts={found.contacts}, "
-          f"constraints={found.constraints}")  # fmt: skip
+    found = policy_capacities(
+        task,
+        PolicySource(flags.policy, flags.trust_pickle, flags.seed),
+        num_worlds=flags.num_envs,
+        episodes=flags.episodes,
+        margin=flags.margin,
+        seed=flags.seed,
+    )
+    print(f"measured with the policy {flags.policy}, times {flags.margin:g}: "
+          f"contacts={found.contacts}, constraints={found.constraints}")  # fmt: skip
+    if flags.policy == "random":
+        print("random actions seldom push: measure with --policy expert or a trained one as well")
+    stored = getattr(task, "capacities", None)
+    if stored is None:
+        print(f"{type(task).__name__} has none yet: write capacities = {found} into the class")
+        return 1
     print(f"in {type(task).__name__}: contacts={stored.contacts}, constraints={stored.constraints}")
     enough = found.contacts <= stored.contacts and found.constraints <= stored.constraints
     print("enough" if enough else "too small: raise capacities in the class")

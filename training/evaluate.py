@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.worlds import count_reasons
+from proveout.training.episodes import Episodes, check_path, statistic_columns
 from proveout.training.invalid import explained
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.progress import Progress
@@ -61,6 +63,7 @@ def evaluate(
     seed: int = 0,
     policy_device: str = "cpu",
     shown: bool = False,
+    episodes_out: Path | str | None = None,
 ) -> dict[str, Any]:
     """Run a deterministic policy for exactly `episodes` episodes.
 
@@ -74,6 +77,7 @@ def evaluate(
         seed: Of the worlds.
         policy_device: Torch device of a policy that is loaded here.
         shown: Show progress on standard error.
+        episodes_out: Write a row for each episode to this .csv or .parquet (see `Episodes.write`).
 
     Returns:
         JSON data: `success_rate`, `success_interval` [low, high] (95 %), `episodes`,
@@ -82,7 +86,34 @@ def evaluate(
         `terminated_rate` (share of episodes that ended before their time), `return_mean`,
         `return_std`, `length_mean`, `env_id`, `seed`, `num_envs`, `device`, `workers`, `seconds`.
         A figure that no episode gave is None.
+
+    Raises:
+        ConfigError: A number is out of its range, or `episodes_out` cannot be written; what can be
+            found before the first episode is.
     """
+    if episodes_out is not None:
+        check_path(Path(episodes_out))
+    result, table = evaluate_episodes(
+        policy, spec, episodes=episodes, seed=seed, policy_device=policy_device, shown=shown
+    )
+    if episodes_out is not None:
+        try:
+            table.write(episodes_out)
+        except ConfigError as error:  # a disk that is full by now must not cost the result
+            raise ConfigError(f"{error} The result: {sentence(result)}") from error
+    return result
+
+
+def evaluate_episodes(
+    policy: Policy | PolicySource,
+    spec: WorldsSpec,
+    *,
+    episodes: int = DEFAULT_EPISODES,
+    seed: int = 0,
+    policy_device: str = "cpu",
+    shown: bool = False,
+) -> tuple[dict[str, Any], Episodes]:
+    """Return what `evaluate` does, and every episode; arguments and errors are the same."""
     if episodes < 1:
         raise ConfigError(f"episodes must be at least 1, got {episodes}.")
     worlds = spec.num_envs or evaluation_worlds(episodes)
@@ -99,8 +130,9 @@ def evaluate(
             policy = load_policy(policy, env, policy_device)
         began = time.monotonic()
         with Progress("evaluate", episodes, unit="episodes", shown=shown) as progress:
-            names, table, ended, bits = _roll_out(policy, env, episodes, seed, progress)
-        result = _summary(env, names, table)
+            table = _roll_out(policy, env, episodes, seed, progress)
+        ended, bits = table.terminated[table.valid], table.reason[~table.valid]
+        result = _summary(env, table)
         result.update(
             terminated_rate=float(ended.mean()) if len(ended) else None,
             invalid_worlds=len(bits),
@@ -112,52 +144,59 @@ def evaluate(
             workers=int(env.unwrapped.workers),
             seconds=time.monotonic() - began,
         )
-        return result
+        return result, table
     finally:
         env.close()
 
 
-def _roll_out(
-    policy: Policy, env: Any, episodes: int, seed: int, progress: Progress
-) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Run the episodes.
-
-    Returns:
-        The statistics' names; for each valid episode a row of them, and whether it ended before its
-        time; for each other one the reason.
-    """
+def _roll_out(policy: Policy, env: Any, episodes: int, seed: int, progress: Progress) -> Episodes:
+    """Run the episodes."""
+    columns = statistic_columns(env)
     quota = (episodes + np.arange(env.num_envs)[::-1]) // env.num_envs
     done_count = np.zeros(env.num_envs, np.int64)
-    names = [name for name, _ in env.unwrapped.statistics]
-    rows: list[np.ndarray] = []
-    ended: list[np.ndarray] = [np.zeros(0, bool)]
-    reasons: list[np.ndarray] = [np.zeros(0, np.int32)]
+    ended: list[tuple[np.ndarray, ...]] = []
     observation, _ = env.reset(seed=seed)
     while (done_count < quota).any():
         actions = actions_of(policy, observation)
         observation, _, terminated, truncated, info = env.step(actions)
-        done = terminated | truncated
-        if not done.any():
+        wanted = np.flatnonzero((terminated | truncated) & (done_count < quota))
+        if not len(wanted):
             continue
-        wanted = done & (done_count < quota)
-        bad = np.asarray(info["invalid"], bool) & wanted
-        if bad.any():
-            told = info.get("invalid_reason", np.zeros(env.num_envs, np.int32))
-            reasons.append(np.asarray(told)[bad])
-        valid = wanted & ~bad
-        if valid.any():
-            statistics = info["episode_statistics"]
-            rows.append(np.stack([statistics[name][valid] for name in names], axis=1))
-            ended.append(np.asarray(terminated, bool)[valid])
+        statistics = info["episode_statistics"]
+        reasons = info.get("invalid_reason", np.zeros(env.num_envs, np.int32))
+        ended.append(
+            (
+                wanted,
+                done_count[wanted],
+                ~np.asarray(info["invalid"], bool)[wanted],
+                np.asarray(reasons)[wanted],
+                np.asarray(terminated, bool)[wanted],
+                np.stack([statistics[column.name][wanted] for column in columns], axis=1),
+            )
+        )
         done_count[wanted] += 1
         progress.update(int(done_count.sum()))
-    table = np.concatenate(rows).astype(np.float64) if rows else np.zeros((0, len(names)))
-    return names, table, np.concatenate(ended), np.concatenate(reasons)
+    world, episode, valid, reason, early, table = (
+        np.concatenate(parts) for parts in zip(*ended, strict=True)
+    )
+    order = np.lexsort((episode, world))
+    return Episodes(
+        env_id=str(env.unwrapped.task.id),
+        config=env.unwrapped.config.to_dict(),
+        seed=seed,
+        world=world[order],
+        episode=episode[order],
+        valid=valid[order],
+        reason=reason[order],
+        terminated=early[order],
+        statistics=table[order],
+        columns=columns,
+    )
 
 
-def _summary(env: Any, names: list[str], table: np.ndarray) -> dict[str, Any]:
-    column = {name: table[:, i] for i, name in enumerate(names)}
-    count = len(table)
+def _summary(env: Any, table: Episodes) -> dict[str, Any]:
+    column = {one.name: table.statistic(one.name) for one in table.columns}
+    count = int(table.valid.sum())
     successes = int((column["success"] > 0.5).sum())
     kpis = {}
     for kpi in env.unwrapped.task.kpis:

@@ -13,7 +13,7 @@ from proveout.envs.core.worlds import (
     REASONS,
 )
 
-_ROOM = "measure the room that the task needs with `proveout capacities {env_id}`"
+_ROOM = "measure the room that its policy needs with `proveout capacities {env_id} --policy P`"
 _REMEDIES = {
     CONTACT_LOST: _ROOM,
     CONSTRAINT_OVERFLOW: _ROOM,

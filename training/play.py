@@ -74,7 +74,7 @@ def episode_lines(task_class: Any, config: Any, episodes: Sequence[dict[str, flo
             continue
         outcome = "success" if row["success"] > 0.5 else "failure"
         seconds = row["length"] * config.control_dt
-        figures = [f"{outcome} after {seconds:.1f} s", f"return {row['return']:.3g}"]
+        figures = [f"{outcome}, {seconds:.1f} s long", f"return {row['return']:.3g}"]
         for kpi in task_class.kpis:
             unit = "" if kpi.unit == "1" else f" {kpi.unit}"
             value = row[kpi.name]

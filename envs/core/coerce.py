@@ -174,7 +174,7 @@ def _coerced(value: Any, hint: Any, where: _Where, default: Any) -> Any:
 def _float(value: Any, where: _Where) -> float:
     """A finite number that float32 can hold; not a truth value, not text."""
     value = _scalar(value)
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    if not _is_real(value):
         raise where.error(f"a number{f' [{where.unit.strip()}]' if where.unit else ''}", value)
     try:
         number = float(value)
@@ -189,7 +189,7 @@ def _float(value: Any, where: _Where) -> float:
 
 def _int(value: Any, where: _Where) -> int:
     value = _scalar(value)
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    if not _is_real(value):
         raise where.error("a whole number", value)
     try:
         number = int(value)
@@ -201,6 +201,10 @@ def _int(value: Any, where: _Where) -> int:
     if abs(number) > INT32_MAX:
         raise where.error(f"at most {INT32_MAX} in size, as counted with", value)
     return number
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
 
 
 def _scalar(value: Any) -> Any:

@@ -198,8 +198,8 @@ class Simulation:
                 worlds.apply(self._delay.applied)
             elif substep == 0:
                 worlds.apply(self.command)
-            worlds.physics()
-        worlds.refresh(self._all)
+            worlds.physics(refreshed=substep == 0)
+        worlds.after_physics(self._all)
         worlds.guard(ex["invalid_reason"])
         with self.hook("evaluate"):
             task.evaluate(self)

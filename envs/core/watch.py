@@ -17,20 +17,24 @@ def watched(functions: Mapping[Callable[..., Any], Watcher]) -> Iterator[None]:
     """Tell watchers of every call of their functions inside the block, before it begins.
 
     Python's profiling hook is each thread's own, so that other threads, which may use the same
-    functions for something else, notice nothing. A profiler that was active goes on afterwards.
+    functions for something else, notice nothing. A profiler that was active, such as an outer
+    block of this kind, is told too.
 
     Args:
         functions: Python functions (not built-in ones) and who is told of their calls.
     """
     by_code: dict[CodeType, Watcher] = {f.__code__: w for f, w in functions.items()}
 
-    def notice(frame: FrameType, event: str, _: Any) -> None:
+    before = sys.getprofile()
+
+    def notice(frame: FrameType, event: Any, argument: Any) -> None:
         if event == "call":
             watcher = by_code.get(frame.f_code)
             if watcher is not None:
                 watcher(frame.f_locals)
+        if before is not None:
+            before(frame, event, argument)
 
-    before = sys.getprofile()
     sys.setprofile(notice)
     try:
         yield

@@ -20,9 +20,10 @@ from proveout.envs.core.simulation import Simulation
 from proveout.envs.core.task import Task
 
 
-def _load_task(
+def load_task(
     module: str, path: str | None, qualname: str, config: dict[str, Any], search_path: list[str]
 ) -> Task:
+    """The task that `wire.task_reference` describes."""
     sys.path[:] = search_path
     if module == "__main__":
         module = "__proveout_main__"
@@ -73,7 +74,7 @@ def serve(shared_fd: int, calls: int, replies: int, lifeline: int) -> None:
             if name == "build":
                 count, first = arguments.pop("count"), arguments.pop("first")
                 num_worlds = arguments.pop("num_worlds")
-                task = _load_task(**arguments)
+                task = load_task(**arguments)
                 shared = SharedExchange(task, num_worlds, shared_fd)
                 simulation = Simulation(task, shared.slice(first, count), wp.get_device("cpu"))
                 value = simulation.compile_seconds

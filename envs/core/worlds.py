@@ -98,12 +98,25 @@ class Worlds(ABC):
         """Launch: take over the commands, shape (num_worlds, len(command_names))."""
 
     @abstractmethod
-    def physics(self) -> None:
-        """Launch: one physics step of every world."""
+    def physics(self, refreshed: bool = False) -> None:
+        """Launch: one physics step of every world.
+
+        Args:
+            refreshed: The derived quantities are those of the present state: nothing has moved
+                since `refresh` or `after_physics`.
+        """
 
     @abstractmethod
     def refresh(self, mask: wp.array) -> None:
         """Launch: derived quantities (poses, lane positions), at least for the mask."""
+
+    def after_physics(self, everywhere: wp.array) -> None:
+        """Launch: what `refresh` does for all worlds, as far as `physics` has not done it.
+
+        Args:
+            everywhere: A mask that names all worlds.
+        """
+        self.refresh(everywhere)
 
     @abstractmethod
     def guard(self, invalid_reason: wp.array) -> None:

@@ -34,7 +34,7 @@ from proveout.envs.driving.roads.lanes import (
     valid_lane,
 )
 from proveout.envs.driving.scene import scene_state
-from proveout.envs.driving.traffic.leaders import own_lane_leader, survey
+from proveout.envs.driving.traffic.leaders import OWN, own_lane_leader, survey
 from proveout.envs.driving.vehicles.single_track import (
     State,
     Vehicle,
@@ -128,6 +128,9 @@ def _drive(
     parameters_in: wp.array3d[float],
     command_acceleration_in: wp.array2d[float],
     command_steering_in: wp.array2d[float],
+    leader_in: wp.array3d[int],
+    leader_gap_in: wp.array3d[float],
+    surveyed: bool,
     dt: float,
     # Out:
     input_acceleration_out: wp.array2d[float],
@@ -144,10 +147,13 @@ def _drive(
         lane = agents.lane[worldid, agentid]
         s = agents.s[worldid, agentid]
         d = agents.d[worldid, agentid]
-        _station, offset, _stretch = lane_station(road, lane, s)
-        leader, gap = own_lane_leader(
-            road, agents, offset, lane_width(road, lane, s), vehicle.length, worldid, agentid
-        )
+        leader = leader_in[worldid, agentid, OWN]
+        gap = leader_gap_in[worldid, agentid, OWN]
+        if not surveyed:
+            _station, offset, _stretch = lane_station(road, lane, s)
+            leader, gap = own_lane_leader(
+                road, agents, offset, lane_width(road, lane, s), vehicle.length, worldid, agentid
+            )
         leader_velocity = wp.float32(0.0)
         if leader >= 0:
             leader_velocity = agents.velocity[worldid, leader]
@@ -461,7 +467,7 @@ class RoadWorlds(Worlds):
             device=self.device,
         )
 
-    def physics(self) -> None:
+    def physics(self, refreshed: bool = False) -> None:
         """One physics step of `physics_dt` in every world; latches `collided` and `off_road`."""
         shape = (self.num_worlds, self.num_agents)
         wp.launch(
@@ -475,6 +481,9 @@ class RoadWorlds(Worlds):
                 self.drivers.parameters,
                 self.command_acceleration,
                 self.command_steering,
+                self.leader,
+                self.leader_gap,
+                refreshed,
                 self.physics_dt,
             ],
             outputs=[self._input_acceleration, self._input_steering_velocity],
@@ -509,6 +518,13 @@ class RoadWorlds(Worlds):
             device=self.device,
         )
         self._latch_collisions(mask)
+        self._survey(mask)
+
+    def after_physics(self, everywhere: wp.array) -> None:
+        """Leaders and followers: a physics step leaves the rest as `refresh` would."""
+        self._survey(everywhere)
+
+    def _survey(self, mask: wp.array) -> None:
         survey(
             mask,
             self.road,

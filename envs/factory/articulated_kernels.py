@@ -64,6 +64,7 @@ def _reset_kernel(
     qacc_warmstart_out: wp.array2d[float],
     qfrc_applied_out: wp.array2d[float],
     xfrc_applied_out: wp.array2d[wp.spatial_vector],
+    sensordata_out: wp.array2d[float],
     overflow_out: wp.array[int],
     # Out:
     reason_out: wp.array[int],
@@ -87,6 +88,9 @@ def _reset_kernel(
         ctrl_out[worldid, i] = 0.0
     for i in range(xfrc_applied_out.shape[1]):
         xfrc_applied_out[worldid, i] = wp.spatial_vector()
+    # Read next before the physics has measured anything in this episode.
+    for i in range(sensordata_out.shape[1]):
+        sensordata_out[worldid, i] = 0.0
 
 
 def reset_state(data: Any, qpos0: wp.array, reason: wp.array, mask: wp.array) -> None:
@@ -98,71 +102,65 @@ def reset_state(data: Any, qpos0: wp.array, reason: wp.array, mask: wp.array) ->
         inputs=[qpos0, mask],
         outputs=[
             data.time, data.qpos, data.qvel, data.act, data.ctrl, data.qacc,
-            data.qacc_warmstart, data.qfrc_applied, data.xfrc_applied, data.overflow, reason,
+            data.qacc_warmstart, data.qfrc_applied, data.xfrc_applied, data.sensordata,
+            data.overflow, reason,
         ],
         device=mask.device,
     )  # fmt: skip
 
 
 @wp.kernel
-def _collect_overflow_kernel(
+def _guard_kernel(
     # In:
     constraint_bits: int,
     other_bits: int,
+    non_finite: int,
     constraint_reason: int,
     other_reason: int,
+    # Data in:
+    qpos_in: wp.array2d[float],
+    qvel_in: wp.array2d[float],
+    act_in: wp.array2d[float],
     # Data in/out:
     overflow: wp.array[int],
-    # Out:
-    reason_out: wp.array[int],
-):
-    worldid = wp.tid()
-    bits = overflow[worldid]
-    reason = int(0)
-    if (bits & constraint_bits) != 0:
-        reason = reason | constraint_reason
-    if (bits & other_bits) != 0:
-        reason = reason | other_reason
-    reason_out[worldid] = reason_out[worldid] | reason
-    overflow[worldid] = 0
-
-
-def collect_overflow(
-    overflow: wp.array,
-    bits: tuple[int, int],
-    constraint_reason: int,
-    other_reason: int,
-    reason: wp.array,
-) -> None:
-    """Turn the engine's sticky overflow bits into reasons, and clear them."""
-    wp.launch(
-        _collect_overflow_kernel,
-        dim=overflow.shape[0],
-        inputs=[bits[0], bits[1], constraint_reason, other_reason, overflow],
-        outputs=[reason],
-        device=overflow.device,
-    )
-
-
-@wp.kernel
-def _collect_invalid_kernel(
     # In/out:
     reason: wp.array[int],
     invalid: wp.array[int],
 ):
     worldid = wp.tid()
-    invalid[worldid] = invalid[worldid] | reason[worldid]
+    found = reason[worldid]
+    bits = overflow[worldid]
+    if (bits & constraint_bits) != 0:
+        found = found | constraint_reason
+    if (bits & other_bits) != 0:
+        found = found | other_reason
+    if not (_sound(qpos_in, worldid) and _sound(qvel_in, worldid) and _sound(act_in, worldid)):
+        found = found | non_finite
+    invalid[worldid] = invalid[worldid] | found
     reason[worldid] = 0
+    overflow[worldid] = 0
 
 
-def collect_invalid(reason: wp.array, invalid: wp.array) -> None:
-    """Or the reasons gathered in this control step into `invalid`, and forget them."""
+def guard(
+    data: Any,
+    bits: tuple[int, int],
+    non_finite: int,
+    constraint_reason: int,
+    other_reason: int,
+    reason: wp.array,
+    invalid: wp.array,
+) -> None:
+    """Or into `invalid` the reasons gathered in this control step, the engine's sticky overflow
+    bits, and whether the state is not finite or beyond all bounds; forget reasons and bits."""
     wp.launch(
-        _collect_invalid_kernel,
+        _guard_kernel,
         dim=reason.shape[0],
-        inputs=[reason, invalid],
+        inputs=[
+            bits[0], bits[1], non_finite, constraint_reason, other_reason, data.qpos, data.qvel,
+            data.act, data.overflow, reason, invalid,
+        ],
         device=reason.device,
-    )
+    )  # fmt: skip
 
 
 @wp.kernel

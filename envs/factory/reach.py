@@ -55,7 +55,6 @@ GOAL_RANGE = (1.2, 0.5, 0.7, 0.7, 0.7, 1.5)
 _STREAM_START = wp.constant(STREAM_TASK)
 _STREAM_GOAL = wp.constant(STREAM_TASK + 1)
 _GOAL_TRIES = wp.constant(16)
-_JOINTS = wp.constant(6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,8 +264,9 @@ def _control_kernel(
     action_rate_out: wp.array[float],
 ):
     worldid = wp.tid()
+    joints = low.shape[0]
     rate = float(0.0)
-    for j in range(_JOINTS):
+    for j in range(joints):
         action = action_in[worldid, j]
         change = action - previous_action_out[worldid, j]
         rate += change * change
@@ -322,11 +322,12 @@ def _evaluate_kernel(
         reach_time_out[worldid] = float(elapsed_in[worldid]) * control_dt
         success_out[worldid] = held >= hold_steps
 
+    joints = low.shape[0]
     speed2 = float(0.0)
     fastest = float(0.0)
     power = float(0.0)
     beyond = float(0.0)
-    for j in range(_JOINTS):
+    for j in range(joints):
         v = qvel_in[worldid, j]
         speed2 += v * v
         fastest = wp.max(fastest, wp.abs(v))
@@ -375,9 +376,10 @@ def _reset_kernel(
     worldid = wp.tid()
     if not mask_in[worldid]:
         return
+    joints = home.shape[0]
     seed, world, episode = seed_in[worldid], world_id_in[worldid], episode_in[worldid]
     start = random_key(seed, world, episode, _STREAM_START)
-    for j in range(_JOINTS):
+    for j in range(joints):
         angle = home[j] + uniform(start, j, -start_noise, start_noise)
         qpos_out[worldid, j] = angle
         command_out[worldid, j] = angle
@@ -392,9 +394,9 @@ def _reset_kernel(
         if not found:
             # The last try is home itself, which is always above the floor.
             share = wp.where(attempt < _GOAL_TRIES - 1, 1.0, 0.0)
-            for j in range(_JOINTS):
+            for j in range(joints):
                 r = share * goal_range[j]
-                goal_angles_out[worldid, j] = home[j] + uniform(key, attempt * _JOINTS + j, -r, r)
+                goal_angles_out[worldid, j] = home[j] + uniform(key, attempt * joints + j, -r, r)
             pose = chain_pose(chain, goal_angles_out, worldid)
             found = wp.transform_get_translation(pose)[2] > min_height
     p = wp.transform_get_translation(pose)
@@ -424,7 +426,7 @@ def _observe_kernel(
     worldid = wp.tid()
     if not mask_in[worldid]:
         return
-    for j in range(_JOINTS):
+    for j in range(command_in.shape[1]):
         observation_out[worldid, j] = qpos_in[worldid, j]
         observation_out[worldid, 6 + j] = qvel_in[worldid, j]
         observation_out[worldid, 12 + j] = command_in[worldid, j] - qpos_in[worldid, j]

@@ -156,7 +156,7 @@ class ArticulatedWorlds(Worlds):
         # Before the physics as well: normalising a quaternion turns a NaN into a plausible pose.
         kernels.note_unsound(self.data, NON_FINITE_STATE, self._reason)
 
-    def physics(self) -> None:
+    def physics(self, refreshed: bool = False) -> None:
         """One step of MuJoCo Warp."""
         with wp.ScopedDevice(self.device):
             self._mjw.step(self.model, self.data)
@@ -171,12 +171,10 @@ class ArticulatedWorlds(Worlds):
     def guard(self, invalid_reason: wp.array) -> None:
         """Overflows of this control step, and non-finite states."""
         # The engine's own bits stay set until they are cleared: once a control step is enough.
-        kernels.collect_overflow(
-            self.data.overflow, self._overflow_bits, CONSTRAINT_OVERFLOW, ENGINE_OVERFLOW,
-            self._reason,
+        kernels.guard(
+            self.data, self._overflow_bits, NON_FINITE_STATE, CONSTRAINT_OVERFLOW, ENGINE_OVERFLOW,
+            self._reason, invalid_reason,
         )  # fmt: skip
-        kernels.note_unsound(self.data, NON_FINITE_STATE, self._reason)
-        kernels.collect_invalid(self._reason, invalid_reason)
 
     def reset(self, mask: wp.array) -> None:
         """qpos0, everything else zero; the engine's own reset would also clear other worlds."""

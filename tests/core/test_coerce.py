@@ -213,8 +213,7 @@ def _fuzz(env_id, config_class, data):
     try:
         config = config_class.from_dict(data)
         make_task(env_id, config)
-    except ProveoutError as error:
-        assert len(str(error)) < 1000
+    except ProveoutError:
         return
     assert_sound(config)
     assert 1 <= config.max_episode_steps < 2**31

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +29,7 @@ def make(task_class, num_envs=4, workers=1):
 
 def check(task_class, steps=130):
     """Episodes of toy/Point-v0 have 20 steps: 130 is in the middle of one."""
-    return check_vector_env(functools.partial(make, task_class), steps=steps)
+    return check_vector_env(functools.partial(make, task_class), steps=steps, task=task_class())
 
 
 def errors_of(report, name):
@@ -179,11 +180,32 @@ class SpillsObservation(toy_point.Point):
         wp.launch(_spill_kernel, dim=1, inputs=[4], outputs=[observation], device=sim.device)
 
 
+class SpillsState(toy_point.Point):
+    """Writes past the end of an array of the engine, far enough to hit something else."""
+
+    id = "toy/SpillsState-v0"
+
+    def reset(self, sim, mask):
+        super().reset(sim, mask)
+        wp.launch(_spill_kernel, dim=1, inputs=[900], outputs=[sim.worlds.place], device=sim.device)
+
+
+class Crashes(toy_point.Point):
+    """Ends whatever process it is tried in."""
+
+    id = "toy/Crashes-v0"
+
+    def control(self, sim):
+        os.abort()
+
+
 @pytest.mark.parametrize(
     ("task_class", "message"),
     [
-        (SpillsReward, "`evaluate` writes past the end of core/reward_terms, by up to 1 column"),
-        (SpillsObservation, "`observe` writes past the end of observation, by up to 2 column"),
+        (SpillsReward, "`evaluate` (kernel `_spill_kernel`) reads or writes outside an array"),
+        (SpillsObservation, "`observe` (kernel `_spill_kernel`) reads or writes outside an array"),
+        (SpillsState, "`reset` (kernel `_spill_kernel`) reads or writes outside an array, in dim"),
+        (Crashes, "`control` ended its process with signal SIGABRT"),
     ],
 )
 def test_writing_past_the_end_of_a_row_is_found(task_class, message):

@@ -152,8 +152,8 @@ def test_environments_are_made_and_stepped_in_several_threads():
 
     def work(kind):
         try:
-            for _ in range(3):
-                found.append(np.array_equal(roll(tasks[kind]()), expected[kind]))
+            again = [roll(tasks[kind]()) for _ in range(3)]
+            found.extend(np.array_equal(one, expected[kind]) for one in again)
         except BaseException as error:
             failed.append(error)
 

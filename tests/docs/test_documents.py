@@ -1,6 +1,8 @@
 """What the documents show must run as it stands there."""
 
+import os
 import re
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -14,7 +16,9 @@ from proveout.envs.core.registry import load_task_file
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.core.worlds import ScenePose
 from proveout.envs.factory.scenery import add_pose_marker
+from proveout.policies.pretrained import pretrained
 from proveout.training.cli import COMMANDS
+from proveout.training.policy_source import PolicySource, load_policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +26,24 @@ ROOT = Path(__file__).parents[2]
 def python_blocks(document: str) -> list[str]:
     text = (ROOT / document).read_text()
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def section(document: str, heading: str) -> str:
+    (text,) = re.findall(
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)",
+        (ROOT / document).read_text(),
+        flags=re.DOTALL | re.MULTILINE,
+    )
+    return text
+
+
+def blocks_of(document: str, heading: str) -> str:
+    return "\n".join(re.findall(r"```python\n(.*?)```", section(document, heading), re.DOTALL))
+
+
+def shortened(code: str, long: str, short: str) -> str:
+    assert long in code
+    return code.replace(long, short)
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +125,99 @@ def test_the_capacities_of_the_guide_are_enough(press):
 def test_the_example_of_the_readme_runs(monkeypatch, tmp_path, capsys):
     (code,) = python_blocks("README.md")
     monkeypatch.chdir(tmp_path)
-    short = code.replace("300_000", "4_096")
-    assert short != code
+    short = shortened(code, "300_000", "4_096")
     exec(compile(short, "README.md", "exec"), {"__name__": "readme"})
     assert (tmp_path / "reach.zip").is_file()
     assert "joint_position" in capsys.readouterr().out
+
+
+def test_worlds_and_evaluations_in_python_run(monkeypatch, tmp_path, capsys):
+    """The blocks of two sections, one after the other, as a reader would paste them."""
+    monkeypatch.chdir(tmp_path)
+    # Starting workers for four environments would take longer than all their steps.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    scope = {}
+    exec(shortened(blocks_of("docs/training.md", "Worlds in Python"), "512", "32"), scope)
+    told = re.findall(r"damping x (\S+) to (\S+): success (\S+)", capsys.readouterr().out)
+    assert [len(told), told[0][0], told[-1][1]] == [4, "0.25", "8.00"]
+    statistics = scope["info"]["episode_statistics"]
+    drawn = statistics["randomization/joint_damping"]
+    assert np.array_equal(drawn, scope["damping"].astype(np.float32))
+
+    exec(shortened(blocks_of("docs/training.md", "Evaluating"), "=200", "=16"), scope)
+    with open("episodes.csv") as file:
+        assert file.readline().rstrip().split(",") == list(scope["worst"])
+    one, observations, over = scope["one"], scope["observations"], [False]
+    expert = load_policy(PolicySource("expert"), one)
+    while not over[0]:
+        observations, _, terminated, truncated, info = one.step(expert.predict(observations))
+        over = terminated | truncated
+    assert info["episode_statistics"]["return"][0] == scope["worst"]["return"]
+    for name in ("envs", "one"):
+        scope[name].close()
+
+
+def test_a_policy_file_is_loaded_as_told(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shipped = pretrained("proveout/Reach-v0")
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(shipped.with_suffix(suffix), f"reach{suffix}")
+    envs = gymnasium.make_vec("proveout/Reach-v0", num_envs=2, workers=1, device="cpu")
+    observations, _ = envs.reset(seed=0)
+    scope = {"envs": envs, "observations": observations}
+    (code,) = [b for b in python_blocks("docs/policies.md") if "load_policy" in b]
+    exec(code, scope)
+    envs.close()
+    assert scope["actions"].shape == envs.action_space.shape
+
+
+WORKING = {
+    "RecordEpisodeStatistics": {},
+    "NormalizeReward": {},
+    "TransformReward": {"func": lambda reward: 2.0 * reward},
+    "ClipReward": {"min_reward": -1.0, "max_reward": 1.0},
+    "TransformAction": {"func": lambda action: action},
+    "ClipAction": {},
+    "RescaleAction": {"min_action": -2.0, "max_action": 2.0},
+    "DictInfoToList": {},
+    "RecordVideo": {"video_folder": "films", "episode_trigger": lambda episode: True},
+}
+REFUSED = {
+    "NormalizeObservation": {},
+    "TransformObservation": {"func": lambda observation: observation},
+    "RescaleObservation": {"min_obs": 0.0, "max_obs": 1.0},
+    "DtypeObservation": {"dtype": np.float64},
+    "ReshapeObservation": {"shape": (6, 6)},
+    "FlattenObservation": {},
+    "FilterObservation": {"filter_keys": ["a"]},
+}
+
+
+def test_wrappers_work_or_refuse_as_told(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    told = section("docs/training.md", "Worlds in Python")
+    refused, working = told[told.index("Gymnasium's vector wrappers") :].split("refuse it", 1)
+    assert all(f"`{name}`" in working for name in WORKING)
+    assert all(f"`{name}`" in refused for name in REFUSED)
+    envs = gymnasium.make_vec(
+        "proveout/Reach-v0",
+        num_envs=2,
+        device="cpu",
+        workers=1,
+        config={"episode_seconds": 0.5},
+        render_mode="rgb_array",
+        render_size=(64, 64),
+    )
+    for name, arguments in REFUSED.items():
+        with pytest.raises(ValueError, match="SAME_STEP"):
+            getattr(gymnasium.wrappers.vector, name)(envs, **arguments)
+    for name, arguments in WORKING.items():
+        wrapped = getattr(gymnasium.wrappers.vector, name)(envs, **arguments)
+        wrapped.reset(seed=0)
+        for _ in range(11):
+            observations, *_ = wrapped.step(wrapped.action_space.sample())
+        assert np.isfinite(observations).all(), name
+    wrapped.close()
 
 
 def test_the_readme_names_every_environment_and_command():

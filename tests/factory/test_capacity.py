@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toy_tasks import Boxes, BoxesConfig, Pendulum, PendulumConfig
 
-from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.errors import BadActionError, ConfigError
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.capacity import measure_capacities
 from proveout.envs.factory.reach import Reach
@@ -57,3 +57,31 @@ def test_joint_limits_are_counted():
 def test_bad_arguments(arguments):
     with pytest.raises(ConfigError, match="at least 1"):
         measure_capacities(Reach(), **arguments)
+
+
+class Swinger:
+    """Pushes every pendulum the way it swings, until it beats against its limit."""
+
+    def predict(self, observations):
+        return np.where(observations[:, 3:] < 0.0, -1.0, 1.0).astype(np.float32)
+
+
+def test_the_policy_that_acts_is_what_is_measured():
+    """Random actions stay near the middle; swinging beats against all three limits."""
+    task = Pendulum(PendulumConfig(start=0.0, episode_seconds=1.5))
+    idle = measure_capacities(task, num_worlds=4, episodes=1, margin=1.0)
+    swung = measure_capacities(task, num_worlds=4, episodes=1, margin=1.0, act=Swinger().predict)
+    assert (idle.constraints, swung.constraints) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("actions", "named"),
+    [
+        (np.zeros(3, np.float32), r"shape \(4, 3\)"),
+        (np.zeros((1, 3), np.float32), r"shape \(4, 3\)"),
+        (np.full((4, 3), np.nan, np.float32), "not finite"),
+    ],
+)
+def test_actions_that_measure_nothing_are_refused(actions, named):
+    with pytest.raises(BadActionError, match=named):
+        measure_capacities(Pendulum(), num_worlds=4, episodes=1, act=lambda observations: actions)

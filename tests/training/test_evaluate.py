@@ -13,7 +13,7 @@ from fake_env import ID, PointConfig, PointExpert, PointTask, PointVectorEnv
 from proveout.envs.core.errors import ConfigError, RenderError
 from proveout.policies.errors import PolicyError
 from proveout.training.evaluate import evaluate, evaluation_worlds, sentence, wilson_interval
-from proveout.training.play import play
+from proveout.training.play import episode_lines, play
 from proveout.training.policy_source import PolicySource
 from proveout.training.tasks import WorldsSpec
 from proveout.training.video import tile, write_video
@@ -128,6 +128,13 @@ def test_play_writes_every_step(tmp_path: Path) -> None:
     assert len(frames) == 40
     assert frames[0].shape == (34, 70, 3)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_played_episodes_are_told_with_their_length() -> None:
+    """Success may have come earlier than the end."""
+    told = play(PolicySource("expert"), WorldsSpec(ID, num_envs=1), video=None, episodes=1)
+    (line,) = episode_lines(PointTask, PointConfig(), told)
+    assert line.startswith("world 0, episode 1: success, 2.0 s long, return ")
 
 
 def test_tiles() -> None:

@@ -280,7 +280,7 @@ def test_train_evaluate_export_play(
 
     assert main(["play", run_path, "--video", "v.mp4", "--episodes", "1"]) == 0
     out = capfd.readouterr().out
-    line = r"world 0, episode 1: (success|failure) after 2\.0 s, return -?[\d.]+, final_distance"
+    line = r"world 0, episode 1: (success|failure), 2\.0 s long, return -?[\d.]+, final_distance"
     assert re.match(line, out)
     assert "undefined undefined" in out
     assert (tmp_path / "v.mp4").is_file()

@@ -150,6 +150,10 @@ class Recorder:
         """Record that checks ran to their end."""
         self._tried.update(checks)
 
+    def was_tried(self, check: str) -> bool:
+        """Whether the check ran to its end."""
+        return check in self._tried
+
     def failed(self, check: str) -> bool:
         """Whether the check has an error so far."""
         return any(f.check == check and f.severity == "error" for f, _ in self._found.values())

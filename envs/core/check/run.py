@@ -31,6 +31,7 @@ from proveout.envs.core.check.replay import (
 from proveout.envs.core.check.report import CheckReport, Recorder
 from proveout.envs.core.check.session import Session, Step
 from proveout.envs.core.check.step import check_step, check_unchanged, check_validity
+from proveout.envs.core.task import Task
 
 # Checks that every step of the first rollout makes, beside that of the observation.
 FORM_CHECKS = ("reward", "ends", "finite", "device", "info", "invalid")
@@ -56,6 +57,7 @@ def check_vector_env(
     num_envs: int = 4,
     strict: bool | None = None,
     name: str | None = None,
+    task: Task | None = None,
 ) -> CheckReport:
     """Prove that a vector environment keeps Gymnasium's vector contract.
 
@@ -73,6 +75,9 @@ def check_vector_env(
             actions refused, worlds that do not depend on how many there are. By default for
             Proveout's own environments only.
         name: what the report calls an environment that cannot be made.
+        task: the task of the environments that the factory makes: its hooks are tried before any
+            is made, so that a hook that writes outside its arrays cannot harm this process. By
+            default they are tried on the first environment's task.
 
     Returns:
         What was found and what could not be tried; see `CheckReport.raise_if_failed`.
@@ -86,6 +91,11 @@ def check_vector_env(
         for check in FACTORY_CHECKS:
             record.skip(check, "it needs a factory; an environment was given.")
         return record.report(_name(make))
+    if task is not None:
+        with _guard("hooks", record):
+            check_hooks(task, seed, record)
+        if record.failed("hooks"):
+            return record.report(name or task.id)
     factory = _Factory(make, num_envs)
     env = None
     with _guard("construction", record):
@@ -130,10 +140,12 @@ def _check_env(
         session = Session(env, seed)
     if session is None:
         return None, []
-    if is_warp(env):
+    if record.was_tried("hooks"):
+        pass
+    elif is_warp(env):
         with _guard("hooks", record):
             inner: Any = env.unwrapped
-            check_hooks(inner.task, inner.device, seed, record)
+            check_hooks(inner.task, seed, record)
     else:
         record.skip("hooks", "it is for Proveout's own tasks.")
     with _guard("observation", record, *FORM_CHECKS):

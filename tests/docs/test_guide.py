@@ -1,0 +1,187 @@
+"""What docs/adding-a-task.md says besides its first task."""
+
+import os
+import re
+import subprocess
+import sys
+
+import mujoco
+import numpy as np
+import pytest
+import warp as wp
+from follow import Follow, FollowConfig
+from test_documents import ROOT, blocks_of, python_blocks, section
+
+from proveout.assets.robot import load_robot
+from proveout.envs import check_vector_env
+from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.vector_env import WarpVectorEnv
+from proveout.envs.driving.vehicles.single_track import VehicleParameters
+from proveout.envs.factory.worlds import ArticulatedWorlds, Capacities
+
+GUIDE = "docs/adding-a-task.md"
+
+
+def test_the_robot_with_a_tool_and_a_free_body_is_as_told():
+    scope = {}
+    exec(blocks_of(GUIDE, "Robots, tools and free bodies"), scope)
+    model, cube, tip = scope["model"], scope["cube"], scope["tip"]
+    assert (scope["elbow"], cube, scope["cube_speed"]) == (2, 6, 6)
+    data = mujoco.MjData(model)
+    data.qpos[:] = scope["home"]
+    mujoco.mj_forward(model, data)
+    flange = data.site("tcp")
+    np.testing.assert_allclose(
+        data.site_xpos[tip] - flange.xpos, 0.12 * flange.xmat.reshape(3, 3)[:, 2], atol=1e-9
+    )
+    np.testing.assert_allclose(scope["home"][cube : cube + 7], [0.5, 0, 0.025, 1, 0, 0, 0])
+    np.testing.assert_allclose(model.qpos0[:6], 0.0, err_msg="a reset is not to the keyframe")
+
+    bare = scope["pushing_spec"]()
+    for geom in list(bare.geoms):
+        if geom.group == 2:
+            bare.delete(geom)
+    bare = bare.compile()
+    assert bare.ngeom < model.ngeom
+    np.testing.assert_array_equal(bare.body_mass, model.body_mass)
+    np.testing.assert_array_equal(bare.body_inertia, model.body_inertia)
+
+    worlds = ArticulatedWorlds(
+        bare, 2, Capacities(contacts=32, constraints=128), wp.get_device("cpu")
+    )
+    everywhere = wp.full(2, True, dtype=wp.bool, device="cpu")
+    worlds.reset(everywhere)
+    for _ in range(3):
+        worlds.physics()
+    worlds.refresh(everywhere)
+    reason = wp.zeros(2, dtype=int, device="cpu")
+    worlds.guard(reason)
+    assert not reason.numpy().any()
+    np.testing.assert_allclose(worlds.data.qpos.numpy()[:, cube + 2], 0.025, atol=1e-3)
+
+
+def test_a_tool_that_is_a_file_of_its_own_is_attached(tmp_path):
+    path = tmp_path / "hook.xml"
+    path.write_text(
+        '<mujoco><worldbody><body name="hook"><geom size="0.02" mass="0.1"/></body></worldbody>'
+        "</mujoco>"
+    )
+    spec, tool = load_robot("ur5e"), load_robot(path)
+    (line,) = re.findall(r"`(spec\.attach\(.*?\))`", (ROOT / GUIDE).read_text())
+    exec(line, {"spec": spec, "tool": tool})
+    model = spec.compile()
+    assert model.body("tool_hook").parentid[0] == model.body("wrist_3").id
+
+
+def press_with(folder, name, *changes):
+    """The guide's first task under another name, with changes, as a file."""
+    code = python_blocks(GUIDE)[0].replace("acme/Press-v0", f"acme/{name}-v0")
+    for old, new in changes:
+        assert code.count(old) == 1, old
+        code = code.replace(old, new)
+    path = folder / f"{name.lower()}.py"
+    path.write_text(code)
+    return path
+
+
+def run_in_a_process_of_its_own(path, env_id):
+    steps = (
+        "import gymnasium, numpy as np, proveout.envs\n"
+        f"envs = gymnasium.make_vec({env_id!r}, num_envs=2, device='cpu', workers=1)\n"
+        "envs.reset(seed=0)\n"
+        "for _ in range(3):\n"
+        "    print('a step', flush=True)\n"
+        "    envs.step(np.zeros((2, 1), np.float32))\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", steps],
+        env={**os.environ, "PROVEOUT_TASKS": str(path)},
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return told.returncode, told.stdout
+
+
+OPTIONS = 'wp.set_module_options({"enable_backward": False})'
+
+
+def test_a_kernel_prints_in_every_replay(tmp_path):
+    path = press_with(
+        tmp_path,
+        "Printing",
+        (
+            "    button, finger = qpos[worldid, 0], qpos[worldid, 1]\n",
+            "    button, finger = qpos[worldid, 0], qpos[worldid, 1]\n"
+            "    if worldid == 0:\n"
+            '        wp.printf("%d %f\\n", worldid, finger)\n',
+        ),
+    )
+    status, out = run_in_a_process_of_its_own(path, "acme/Printing-v0")
+    assert status == 0
+    for text in out.split("a step\n")[1:]:
+        assert re.fullmatch(r"0 \d\.\d+\n", text), out
+
+
+def test_debug_mode_and_print_launches_name_the_kernel_that_writes_elsewhere(tmp_path):
+    text = section(GUIDE, "Debugging a kernel")
+    options = re.search(r"wp\.set_module_options\(\{.*?\}\)", text).group()
+    assert "wp.config.print_launches = True" in text
+    path = press_with(
+        tmp_path,
+        "Beyond",
+        (OPTIONS, f"{options}\nwp.config.print_launches = True"),
+        ("kpi[worldid, 0] = button", "kpi[worldid, 1] = button"),
+    )
+    status, out = run_in_a_process_of_its_own(path, "acme/Beyond-v0")
+    assert status != 0
+    launches = re.findall(r"^kernel: (\w+)", out, flags=re.MULTILINE)
+    assert launches[-1] == "evaluate_kernel"
+    assert "a step" not in out
+
+
+def follow(num_envs=3, workers=1, **config):
+    return WarpVectorEnv(Follow(FollowConfig(**config)), num_envs, device="cpu", workers=workers)
+
+
+def test_a_road_task_made_from_the_guide_keeps_the_contract():
+    report = check_vector_env(follow, steps=40)
+    assert report.ok, report.table()
+
+
+def test_the_leader_slows_when_its_parameters_are_written():
+    outcomes = {}
+    for slow_after in (10, 100):
+        envs = follow(slow_after=slow_after)
+        observations, _ = envs.reset(seed=0)
+        body = VehicleParameters().length
+        np.testing.assert_allclose(observations[:, 1], 30.0 - body, rtol=0.01)
+        assert observations[2, 2] > 0.0, "world 2 starts on the bend"
+        assert not observations[:2, 2].any(), "worlds 0 and 1 on the straight road"
+        for _ in range(30):
+            *_, info = envs.step(np.zeros((3, 1), np.float32))
+        outcomes[slow_after] = info["episode_statistics"]["leader_speed"][:2]
+        assert info["_episode_statistics"][:2].all()
+        # The next episode begins as if nothing had been written.
+        *_, info = envs.step(np.zeros((3, 1), np.float32))
+        envs.close()
+    assert (outcomes[10] < outcomes[100] - 1.0).all()
+
+
+def test_a_road_ends_where_its_lane_has_no_successor():
+    envs = follow(num_envs=2, start=390.0)
+    envs.reset(seed=0)
+    for _ in range(12):
+        _, _, terminated, _, info = envs.step(np.zeros((2, 1), np.float32))
+        if terminated.any():
+            break
+    assert terminated.all()
+    assert info["episode_statistics"]["off_road"].all()
+    envs.close()
+
+
+def test_road_worlds_have_no_fields_to_randomise():
+    config = FollowConfig.from_dict({"randomization": {"mass": {"high": 2.0}}})
+    with pytest.raises(ConfigError, match="no fields to randomise yet"):
+        WarpVectorEnv(Follow(config), 2, device="cpu", workers=1)
