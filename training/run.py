@@ -132,7 +132,7 @@ class Run:
         if not folder.is_dir():
             raise RunError(f"{folder} is not a run directory: there is no such folder.")
         for name in _NAMES:
-            refuse_link(folder / name)
+            _refuse_other(folder / name, folder=name == CHECKPOINTS)
         path = folder / MANIFEST
         if not path.is_file():
             raise RunError(
@@ -382,6 +382,14 @@ def plain(data: Any) -> Any:
     if data is None or isinstance(data, str | bool | int):
         return data
     return str(data)
+
+
+def _refuse_other(path: Path, *, folder: bool) -> None:
+    """Raise RunError if there is a link, a pipe, a device or the like under a name of a run."""
+    refuse_link(path)
+    if path.exists() and not (path.is_dir() if folder else path.is_file()):
+        kind = "folder" if folder else "regular file"
+        raise RunError(f"{path} is not a {kind}; take it away, or put the run's own in its place.")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -124,6 +124,19 @@ def test_a_run_whose_files_are_links_is_refused(folder: Path, tmp_path: Path, na
     assert [path.name for path in outside.iterdir()] == [".ssh"]
 
 
+@pytest.mark.parametrize(
+    "name", ["checkpoints", "policy.zip", "progress.csv.new", "run.lock", "evaluation.json"]
+)
+def test_a_run_with_pipes_is_refused_and_does_not_wait(folder: Path, name: str) -> None:
+    path = folder / name
+    if path.exists():
+        path.rename(folder / "elsewhere")
+    os.mkfifo(path)
+    for use in (Run.open, resume):
+        with pytest.raises(RunError, match=f"{name} is not a (folder|regular file)"):
+            use(folder)
+
+
 def test_only_what_proveout_made_is_pruned(folder: Path, tmp_path: Path) -> None:
     parent = folder / "checkpoints"
     kept = [".ssh/id", ".new-photos/a", ".new-abcdefgh/mine.txt", "000000000001/notes", "2024/a"]

@@ -217,7 +217,7 @@ def test_a_manifest_that_is_no_file_is_refused(folder: Path) -> None:
         Run.open(folder)
     (folder / "manifest.json").unlink()
     (folder / "manifest.json").mkdir()
-    with pytest.raises(RunError, match=r"has no manifest\.json"):
+    with pytest.raises(RunError, match=r"manifest\.json is not a regular file"):
         Run.open(folder)
 
 
