@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from dataclasses import dataclass, replace
@@ -76,8 +77,8 @@ def benchmark(
     Returns:
         `KEYS` -> figure; None where it has no meaning for this environment.
     """
-    if not seconds > 0.0:
-        raise ConfigError(f"seconds must be positive, got {seconds}.")
+    if not 0.0 < seconds < math.inf:
+        raise ConfigError(f"seconds must be a positive finite time, got {seconds}.")
     began = time.perf_counter()
     env = make_worlds(spec)
     if str(env.unwrapped.device).startswith("cuda") and spec.array_type == "numpy":

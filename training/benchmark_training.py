@@ -28,6 +28,7 @@ from proveout.training.rsl_rl import RslRlVecEnv, make_runner
 from proveout.training.sb3.distributions import unchecked_distributions
 from proveout.training.sb3.vec_env import SB3VecEnv
 from proveout.training.tasks import WorldsSpec, make_worlds, task_class
+from proveout.training.threads import check_threads
 
 FLOOR = "floor"
 # In this order in a result.
@@ -64,9 +65,10 @@ class TrainingLoad:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "epochs", "minibatches", "rounds", "torch_threads"):
+        for name in ("n_steps", "epochs", "minibatches", "rounds"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        check_threads(self.torch_threads)
 
 
 def benchmark_training(spec: WorldsSpec, load: TrainingLoad | None = None) -> dict[str, Any]:

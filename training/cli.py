@@ -5,13 +5,18 @@ Nothing heavy is imported until a subcommand needs it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 import textwrap
+import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from proveout.training.failures import check_readable, error_object, mendable, one_sentence
+from proveout.training.streams import quiet_stdout
 
 _HELP_WIDTH = 96
 
@@ -125,8 +130,13 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `proveout`; return the exit status.
 
-    0: done. 1: `doctor` or `check` found something wrong, or no episode was valid. 2: bad input,
-    said in one sentence on standard error. 130 or 143: stopped by a signal, after saving.
+    0: done. 1: `doctor` or `check` found something wrong, or no episode was valid. 2: bad input, or
+    a limit of the machine, said in one sentence on standard error. 70: a fault of Proveout itself,
+    with its traceback. 130 or 143: stopped by a signal, after saving. 141: nobody reads the output
+    any more.
+
+    With `--json`, standard output holds one JSON object and nothing else: the result, or
+    `{"error": sentence}`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -140,21 +150,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Small networks: torch's own threads would wait for the cores that the workers hold. Before
     # torch is imported, so that evaluating and playing are covered too; training sets its own.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for_programs = "--json" in arguments and not {"-h", "--help"} & set(arguments)
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"proveout: warning: {message}\n"
     try:
-        return _dispatch(arguments[0], arguments[1:])
-    except KeyboardInterrupt:
-        print("\nproveout: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader has gone, as in `proveout list | head`; nothing may be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
-    except Exception as error:
-        return _failure(error)
+        # From here on, as importing a task's file may print.
+        with quiet_stdout(for_programs) as emit:
+            return _run(arguments, emit if for_programs else None)
     finally:
         warnings.formatwarning = usual
+
+
+def _run(arguments: list[str], emit: Callable[[str], None] | None) -> int:
+    """Run a subcommand; return the exit status and tell of a failure.
+
+    Args:
+        arguments: Of the command line.
+        emit: Prints a JSON object; None where none is wanted.
+    """
+    try:
+        check_readable(arguments)
+        status = _dispatch(arguments[0], arguments[1:])
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print("\nproveout: stopped", file=sys.stderr)
+        status, sentence = 130, "stopped"
+    except BrokenPipeError:
+        # The reader has gone, as in `proveout list | head`.
+        _drop_output()
+        return 141
+    except Exception as error:
+        status, sentence = _failure(error)
+        if emit is None and not _can_flush():
+            _drop_output()
+    if emit is not None:
+        with contextlib.suppress(OSError):  # standard output may be what failed
+            emit(error_object(sentence))
+    return status
+
+
+def _can_flush() -> bool:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _drop_output() -> None:
+    """Let nothing be flushed at exit: it would fail again, with a traceback."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def _dispatch(name: str, arguments: list[str]) -> int:
@@ -173,20 +221,29 @@ def _dispatch(name: str, arguments: list[str]) -> int:
     return status
 
 
-def _failure(error: Exception) -> int:
-    """Print an error that a user can mend in one line; raise any other."""
-    from proveout.assets.errors import ProveoutError
+def _failure(error: Exception) -> tuple[int, str]:
+    """Print an error; return the exit status and the sentence.
 
+    One that a user can mend is a line, any other keeps its traceback.
+    """
     train = sys.modules.get("proveout.training.train")
     if train is not None and isinstance(error, train.TrainingInterrupted):
         if _speaks(error):
             print(f"\n{error}", file=sys.stderr)
-        return 128 + int(error.signal_number)
-    if isinstance(error, ProveoutError):
+        return 128 + int(error.signal_number), str(error)
+    sentence = mendable(error)
+    if sentence is not None:
         if _speaks(error):
-            print(f"proveout: error: {error}", file=sys.stderr)
-        return 2
-    raise error
+            print(f"proveout: error: {sentence}", file=sys.stderr)
+        return 2, sentence
+    traceback.print_exception(error)
+    sentence = one_sentence(f"{type(error).__name__}: {error}")
+    print(
+        "proveout: error: this is a fault of Proveout, not of what you gave it; please report it "
+        "with the lines above, the command and what `proveout doctor` says",
+        file=sys.stderr,
+    )
+    return 70, f"{sentence} (a fault of Proveout; the traceback is on standard error)"
 
 
 def _speaks(error: Exception) -> bool:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from proveout.training.arguments import FLAGS, UsageError, combine, mirror, parse, shallow
+from proveout.training.arguments import (
+    FLAGS,
+    Flag,
+    UsageError,
+    build,
+    combine,
+    kebab,
+    known_flags,
+    mirror,
+    parse,
+)
+from proveout.training.failures import check_output
 from proveout.training.invalid import explained
 from proveout.training.run import MANIFEST, Run, dump_json
+from proveout.training.streams import quiet_stdout
 from proveout.training.tasks import (
     WorldsSpec,
+    described_tasks,
     is_task_id,
     nearest_task,
     run_config,
@@ -23,9 +35,14 @@ from proveout.training.tasks import (
     task_ids,
 )
 
+# Largest seed of worlds alone; what seeds NumPy and torch too takes 32 bits.
+_MAX_SEED = 2**63 - 1
 
-def _flag(default: Any, text: str, unit: str = "") -> Any:
-    return field(default=default, metadata={"help": text, "unit": unit})
+
+def _flag(default: Any, text: str, unit: str = "", *, high: float | None = None) -> Any:
+    """A flag with its help; `high` goes before the upper end in `RANGES`."""
+    bounds = {} if high is None else {"high": high}
+    return field(default=default, metadata={"help": text, "unit": unit, **bounds})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +61,7 @@ class EvaluateFlags:
     )
     episodes: int = _flag(1000, "shared out among the worlds beforehand", "episodes")
     num_envs: int | None = _flag(None, "None: a number that divides the episodes", "worlds")
-    seed: int = _flag(0, "of the worlds")
+    seed: int = _flag(0, "of the worlds", high=_MAX_SEED)
     device: str = _flag("auto", "auto, cpu or cuda:N")
     workers: int | None = _flag(None, "on the CPU; None: all cores", "processes")
     trust_pickle: bool = _flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
@@ -64,8 +81,8 @@ class PlayFlags:
     video: Path | None = _flag(None, "write the frames to this .mp4")  # noqa: RUF009
     window: bool = _flag(False, "show one world in a window instead")
     episodes: int = _flag(3, "of each world", "episodes")
-    num_envs: int = _flag(1, "shown side by side", "worlds")
-    seed: int = _flag(0, "of the worlds")
+    num_envs: int = _flag(1, "shown side by side", "worlds", high=64)
+    seed: int = _flag(0, "of the worlds", high=_MAX_SEED)
     trust_pickle: bool = _flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
 
 
@@ -133,61 +150,25 @@ class CapacitiesFlags:
     trust_pickle: bool = _flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
 
 
-@contextlib.contextmanager
-def quiet_stdout(active: bool) -> Iterator[Any]:
-    """Send all that is printed, by libraries and workers too, to standard error while `active`.
-
-    Yields:
-        A function that prints text to the real standard output.
-    """
-    if not active:
-        yield print
-        return
-    sys.stdout.flush()
-    saved = os.dup(1)
-    os.dup2(2, 1)
-
-    def emit(text: str) -> None:
-        with os.fdopen(os.dup(saved), "w") as out:
-            out.write(text + "\n")
-
-    try:
-        yield emit
-    finally:
-        sys.stdout.flush()
-        os.dup2(saved, 1)
-        os.close(saved)
-
-
 def list_command(arguments: Sequence[str], prog: str, text: str) -> int:
-    """Show the environments."""
+    """Show the environments, and what could not be loaded."""
     flags = _parse_flags(arguments, JsonFlags, prog, text)
     with quiet_stdout(flags.json) as emit:
         from proveout.policies.pretrained import pretrained_names
 
         shipped = pretrained_names()
-        rows = []
-        for env_id in task_ids():
-            task = task_class(env_id)
-            summary = (task.__doc__ or "").strip().splitlines() or [""]
-            rows.append(
-                {
-                    "id": env_id,
-                    "summary": summary[0],
-                    "agents": task.num_agents,
-                    "presets": sorted(task.presets),
-                    "pretrained": env_id.replace("/", "-") in shipped,
-                    "kpis": {kpi.name: kpi.unit for kpi in task.kpis},
-                    "config": task.config_class().to_dict(),
-                }
-            )
+        found, aside = described_tasks()
+        rows = [{**row, "pretrained": row["id"].replace("/", "-") in shipped} for row in found]
         if flags.json:
-            emit(dump_json({"environments": rows}))
+            told = [{"what": what, "why": why} for what, why in aside.items()]
+            emit(dump_json({"environments": rows, "set_aside": told}))
         else:
             width = max((len(row["id"]) for row in rows), default=0)
             for row in rows:
                 note = "  (pretrained)" if row["pretrained"] else ""
                 emit(f"{row['id']:<{width}}  {row['summary']}{note}")
+            for what, why in aside.items():
+                emit(f"set aside: {what}: {why}")
     return 0
 
 
@@ -200,8 +181,8 @@ def train_command(arguments: Sequence[str], prog: str, text: str) -> int:
         folder, rest = _take_value(arguments, "--resume")
         kind = combine(mirror(ResumeConfig, ResumeConfig()))
         told = parse(rest, kind, prog=f"{prog} --resume RUN", description=text)
-        return _status(resume(folder, ResumeConfig(**shallow(told.flags)), argv=argv))
-    env_id, rest = _take_env(arguments, prog)
+        return _status(resume(folder, build(ResumeConfig, told.flags), argv=argv))
+    env_id, rest = _take_env(arguments, prog, TrainConfig)
     flags, config = _parse_with_config(rest, TrainConfig, prog, text, env_id, None)
     assert env_id is not None
     return _status(train(env_id, config, flags, argv=argv))
@@ -218,7 +199,7 @@ def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
     from proveout.training.evaluate import evaluate, kpi_lines, sentence
     from proveout.training.policy_source import PolicySource
 
-    target, rest = _take_target(arguments)
+    target, rest = _take_target(arguments, EvaluateFlags)
     env_id, run, base = _resolve(target)
     flags, config = _parse_with_config(rest, EvaluateFlags, prog, text, env_id, base, "RUN|ENV")
     assert env_id is not None
@@ -260,13 +241,15 @@ def play_command(arguments: Sequence[str], prog: str, text: str) -> int:
     from proveout.training.play import episode_lines, play, play_in_window
     from proveout.training.policy_source import PolicySource
 
-    target, rest = _take_target(arguments)
+    target, rest = _take_target(arguments, PlayFlags)
     env_id, run, base = _resolve(target)
     flags, config = _parse_with_config(rest, PlayFlags, prog, text, env_id, base, "RUN|ENV")
     assert env_id is not None
     source = PolicySource(
         _policy_text(flags.policy, run, "pretrained", prog), flags.trust_pickle, flags.seed
     )
+    if flags.video is not None:
+        check_output(flags.video, "--video")
     if flags.window:
         play_in_window(source, env_id, config, episodes=flags.episodes, seed=flags.seed)
         return 0
@@ -286,7 +269,7 @@ def benchmark_command(arguments: Sequence[str], prog: str, text: str) -> int:
 
     if arguments and arguments[0] == "training":
         return _benchmark_training(arguments[1:], f"{prog} training", text)
-    env_id, rest = _take_env(arguments, prog)
+    env_id, rest = _take_env(arguments, prog, BenchmarkFlags)
     flags, config = _parse_with_config(rest, BenchmarkFlags, prog, text, env_id, None)
     assert env_id is not None
     with quiet_stdout(flags.json) as emit:
@@ -346,10 +329,12 @@ def export_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Write a policy file."""
     from proveout.training.export import export
 
-    target, rest = _take_target(arguments)
+    target, rest = _take_target(arguments, ExportFlags)
     flags = _parse_flags(rest, ExportFlags, f"{prog} RUN", text)
     if target is None:
         raise UsageError(f"which run? {prog} RUN --format safetensors|onnx|torchscript --out FILE")
+    if flags.out is not None:
+        check_output(flags.out, "--out")
     written = export(Run.open(target), flags.out, flags.format)
     print(
         f"Policy: {written.path}\nCard:   {written.card}\n"
@@ -362,13 +347,17 @@ def export_command(arguments: Sequence[str], prog: str, text: str) -> int:
 def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Prove an environment's conformance."""
     from proveout.envs import check_vector_env, make_task
+    from proveout.envs.core.task import Task
     from proveout.training.tasks import make_worlds
 
-    env_id, rest = _take_env(arguments, prog)
+    env_id, rest = _take_env(arguments, prog, CheckFlags)
     flags, config = _parse_with_config(rest, CheckFlags, prog, text, env_id, None)
     assert env_id is not None
     # Worlds that end at different times show more than worlds that all end together.
     spec = WorldsSpec(env_id, config, device=flags.device, workers=flags.workers, phase_spread=1.0)
+
+    # What only has a task's face, as of another simulator, has no hooks to try.
+    task: Any = make_task(env_id, config)
 
     def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
         return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
@@ -378,7 +367,7 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
         num_envs=flags.num_envs,
         steps=flags.steps,
         name=env_id,
-        task=make_task(env_id, config),
+        task=task if isinstance(task, Task) else None,
     )
     if any("full" in finding.message for finding in report.findings if finding.check == "invalid"):
         print(f"room for contacts and constraints: proveout capacities {env_id}", file=sys.stderr)
@@ -389,16 +378,19 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
 def capacities_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Measure the room that a task's worlds need."""
     from proveout.envs import make_task
+    from proveout.envs.core.graph import resolve_device
+    from proveout.envs.core.memory import check_memory
     from proveout.envs.factory.task import ArticulatedTask
     from proveout.training.capacities import policy_capacities
     from proveout.training.policy_source import PolicySource
 
-    env_id, rest = _take_env(arguments, prog)
+    env_id, rest = _take_env(arguments, prog, CapacitiesFlags)
     flags, config = _parse_with_config(rest, CapacitiesFlags, prog, text, env_id, None)
     assert env_id is not None
     task = make_task(env_id, config)
     if not isinstance(task, ArticulatedTask):
         raise UsageError(f"{env_id} is no articulated task: it has no capacities to measure")
+    check_memory(task, flags.num_envs, resolve_device("cpu"))
     found = policy_capacities(
         task,
         PolicySource(flags.policy, flags.trust_pickle, flags.seed),
@@ -427,7 +419,7 @@ def capacities_command(arguments: Sequence[str], prog: str, text: str) -> int:
 def _parse_flags(arguments: Sequence[str], kind: type, prog: str, text: str) -> Any:
     """Parse a command's own flags."""
     told = parse(arguments, combine(mirror(kind, kind())), prog=prog, description=text)
-    return kind(**shallow(told.flags))
+    return build(kind, told.flags)
 
 
 def _parse_with_config(
@@ -464,24 +456,55 @@ def _parse_with_config(
     arguments_kind = combine(flags_kind, mirror(config_class, defaults, brief=brief))
     told = parse(arguments, arguments_kind, prog=f"{prog} {env_id}", description=text)
     config = config_class.from_dict(dataclasses.asdict(told.env))
-    return kind(**shallow(getattr(told, FLAGS))), config
+    return build(kind, getattr(told, FLAGS)), config
 
 
-def _take_target(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Return the first positional argument and the others."""
-    rest = list(arguments)
-    if rest and not rest[0].startswith("-"):
-        return rest[0], rest[1:]
-    ids = task_ids()
-    for i, argument in enumerate(rest):
-        if argument in ids or (Path(argument) / MANIFEST).is_file():
-            return argument, rest[:i] + rest[i + 1 :]
-    return None, rest
+def _take_target(arguments: Sequence[str], kind: type) -> tuple[str | None, list[str]]:
+    """Return the argument that is no flag and no flag's value, and the others.
+
+    What follows a flag of a config, which is not known yet, or stands among several values, counts
+    if it names an environment or a run.
+
+    Args:
+        arguments: Of a subcommand.
+        kind: Dataclass of its flags.
+    """
+    flags = known_flags(mirror(kind, kind()))
+    left, doubtful = 0, False  # values of the flag before that are still to come
+    for i, argument in enumerate(arguments):
+        if argument.startswith("-") and not _is_number(argument):
+            flag = flags.get(kebab(argument), _UNKNOWN_FLAG)
+            attached = "=" in argument or argument in ("-h", "--help")
+            left = 0 if attached else sys.maxsize if flag.values is None else flag.values
+            doubtful = flag is _UNKNOWN_FLAG or flag.values is None
+        elif left and not (doubtful and _names_target(argument)):
+            left -= 1
+        else:
+            return argument, [*arguments[:i], *arguments[i + 1 :]]
+    return None, list(arguments)
 
 
-def _take_env(arguments: Sequence[str], prog: str) -> tuple[str | None, list[str]]:
+# One value, as far as is known.
+_UNKNOWN_FLAG = Flag("", 1)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _names_target(text: str) -> bool:
+    with contextlib.suppress(OSError):  # as of a name that no file can have
+        return text in task_ids() or (Path(text) / MANIFEST).is_file()
+    return False
+
+
+def _take_env(arguments: Sequence[str], prog: str, kind: type) -> tuple[str | None, list[str]]:
     """Return the environment's id, checked, and the other arguments."""
-    env_id, rest = _take_target(arguments)
+    env_id, rest = _take_target(arguments, kind)
     if env_id is not None:
         task_class(env_id)
     return env_id, rest
@@ -490,6 +513,8 @@ def _take_env(arguments: Sequence[str], prog: str) -> tuple[str | None, list[str
 def _take_value(arguments: Sequence[str], flag: str) -> tuple[str, list[str]]:
     """Return a flag's value and the arguments without both."""
     rest = list(arguments)
+    if sum(argument.partition("=")[0] == flag for argument in rest) > 1:
+        raise UsageError(f"{flag} is given twice; give it once")
     for i, argument in enumerate(rest):
         if argument.startswith(f"{flag}="):
             return argument.partition("=")[2], rest[:i] + rest[i + 1 :]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 import threading
 import time
@@ -139,7 +140,7 @@ class Ranks:
 
     def resume_command(self, folder: Path | str) -> str:
         """Return how a run that has stopped goes on."""
-        return f"proveout train --resume {folder}"
+        return f"proveout train --resume {shlex.quote(str(folder))}"
 
 
 class TorchRanks(Ranks):
@@ -327,7 +328,7 @@ class TorchRanks(Ranks):
     def resume_command(self, folder: Path | str) -> str:
         return (
             f"torchrun --nproc-per-node {self.local_size} -m proveout.training.train "
-            f"--resume {folder}"
+            f"--resume {shlex.quote(str(folder))}"
         )
 
     def _group(self, tensor: Any) -> Any:

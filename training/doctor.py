@@ -105,12 +105,16 @@ def _packages() -> Finding:
 
 
 def _environments() -> Finding:
-    from proveout.training.tasks import task_ids
+    from proveout.training.tasks import described_tasks
 
-    ids = task_ids()
-    if not ids:
+    rows, aside = described_tasks()
+    if not rows:
         return Finding("environments", "error", "none registered", _REINSTALL)
-    return Finding("environments", "ok", ", ".join(ids))
+    detail = ", ".join(row["id"] for row in rows)
+    if aside:
+        fix = f"{'; '.join(aside.values())}; mend it, or leave it out of PROVEOUT_TASKS"
+        return Finding("environments", "warning", f"{detail}; set aside: {', '.join(aside)}", fix)
+    return Finding("environments", "ok", detail)
 
 
 def _devices() -> Finding:

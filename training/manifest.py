@@ -13,7 +13,7 @@ from proveout.envs.core.errors import RunError
 # "started" until the policy is saved, "trained" until it is evaluated and filmed.
 STATES = ("started", "interrupted", "failed", "trained", "complete")
 # Far beyond any run: what is larger is an accident, and would ask for time or memory without end.
-MAX_WORLDS = 2**24
+MAX_WORLDS = 10**9
 MAX_SAMPLES = 2**53
 _MAX_TEXT = 10_000
 _DIGEST = re.compile("[0-9a-f]{64}")

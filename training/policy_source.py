@@ -202,6 +202,11 @@ def _file_policy(path: Path, env: Any, device: str) -> Actor | OnnxActor:
     if not problems:
         kind = "actions"
         problems = difference(actor.card, env.unwrapped.task.action_layout, "action")
+    origin = actor.card.get("env_id")
+    if problems and isinstance(origin, str) and origin != _env_id(env):
+        raise PolicyError(
+            f"{path} was trained on {origin}, not on {_env_id(env)}, and does not fit its {kind}."
+        )
     if problems:
         raise PolicyError(f"{path} does not fit the {kind} of {_env_id(env)}: {' '.join(problems)}")
     return actor

@@ -28,15 +28,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proveout.assets.errors import unknown
-from proveout.training.manifest import MAX_SAMPLES, MAX_WORLDS
-from proveout.training.preset_checks import NOT_PRESET, PresetError, check_net_arch, checked
-from proveout.training.preset_values import (
-    check_count,
-    check_kl_bounds,
-    check_like_default,
-    check_network_size,
-    check_policy_kwargs,
-    check_size,
+from proveout.training.preset_checks import (
+    NOT_PRESET,
+    PresetError,
+    check_together,
+    checked,
+    checked_kl,
+    checked_mapping,
 )
 
 # Where each algorithm lives; imported when used.
@@ -133,10 +131,10 @@ _OWN_KEYS = (
 _NETWORKS = ("auto", "mlp", "set", "lidar", "image")
 _POLICY_KEYS = ("activation_fn", "action_head_scale", "initial_std")
 _MAX_MINIBATCHES = 100
-# What Stable-Baselines3 and torch raise at arguments that they cannot use.
+# What Stable-Baselines3, torch and NumPy raise for arguments that they cannot use.
 _REFUSALS = (
-    *(TypeError, ValueError, AssertionError, AttributeError, KeyError),
-    *(RuntimeError, ArithmeticError, MemoryError),
+    *(TypeError, ValueError, AssertionError, AttributeError, LookupError, ArithmeticError),
+    *(MemoryError, RuntimeError),
 )
 
 
@@ -211,8 +209,8 @@ def make_preset(
         UnknownNameError: unknown algorithm or key; the message names the nearest.
         PresetError: a value out of its range.
     """
-    arguments = inspect.signature(algorithm_class(algo).__init__).parameters
-    known = (set(arguments) - {"self"} - NOT_PRESET) | set(_OWN_KEYS)
+    known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
+    known = (known - NOT_PRESET) | set(_OWN_KEYS)
     if "action_noise" in known:
         known.add("exploration_noise")
     base = PRESET_OF.get(algo, algo)
@@ -220,27 +218,21 @@ def make_preset(
     data = copy.deepcopy(dict(presets.get(algo, presets.get(base, default))))
     for key, value in dict(overrides or {}).items():
         if key == "policy_kwargs":
-            data[key] = {**check_policy_kwargs(data.get(key)), **check_policy_kwargs(value)}
+            data[key] = {**(data.get(key) or {}), **checked_mapping(key, value)}
         else:
             data[key] = value
-    for key, value in data.items():
-        check_size(key, value)
-    data = {key: checked(key, value) for key, value in data.items()}
-    for key, value in data.items():
+    data = {key: checked(key, value, base) for key, value in data.items()}
+    for key in data:
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
-        if key in arguments and key != "policy_kwargs":
-            check_like_default(key, value, arguments[key].default)
     aliases = algorithm_class(algo).policy_aliases
     name = data.get("policy", "MlpPolicy")
     if not isinstance(name, type) and (not isinstance(name, str) or name not in aliases):
         raise unknown(f"policy of {algo}", str(name), aliases)
     defaults = {**default, **data}
+    check_together(data, defaults["num_envs"])
     adaptive = data.pop("adaptive_kl", None)
-    policy = check_policy_kwargs(data.pop("policy_kwargs", None))
-    if policy.get("net_arch") is not None:
-        check_net_arch(policy["net_arch"])
-        check_network_size(policy["net_arch"])
+    policy = data.pop("policy_kwargs", {}) or {}
     normalize, network = data.pop("normalize_observations", False), data.pop("network", "mlp")
     if network not in _NETWORKS:
         raise unknown("network", str(network), _NETWORKS)
@@ -248,9 +240,9 @@ def make_preset(
         data.pop(key, None)
     preset = Preset(
         algo=algo,
-        num_envs=check_count("num_envs", defaults["num_envs"], MAX_WORLDS),
-        total_timesteps=check_count("total_timesteps", defaults["total_timesteps"], MAX_SAMPLES),
-        adaptive_kl=check_kl_bounds(adaptive),
+        num_envs=defaults["num_envs"],
+        total_timesteps=defaults["total_timesteps"],
+        adaptive_kl=checked_kl(adaptive),
         algorithm=data,
         policy=policy,
         normalize_observations=normalize,
@@ -298,12 +290,14 @@ def parse_hyperparameters(assignments: Iterable[str]) -> dict[str, Any]:
         target = overrides
         if key.startswith("policy_kwargs."):
             target = overrides.setdefault("policy_kwargs", {})
+            if not isinstance(target, dict):
+                raise PresetError(f"policy_kwargs must be a dict, got {target!r}.")
             key = key.removeprefix("policy_kwargs.")
         if key in target:
             raise PresetError(f"hyper-parameter {key} is given twice.")
         try:
             target[key] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             target[key] = value.strip()
     return overrides
 
@@ -406,7 +400,10 @@ def build_algorithm(
     if noise is not None:
         arguments["action_noise"] = _exploration_noise(float(noise), env.action_space)
     try:
-        model = algorithm_class(preset.algo)(policy, env, seed=seed, device=device, **arguments)
+        with warnings.catch_warnings():
+            # Policies of worlds on the GPU train there on purpose.
+            warnings.filterwarnings("ignore", r"You are trying to run \w+ on the GPU", UserWarning)
+            model = algorithm_class(preset.algo)(policy, env, seed=seed, device=device, **arguments)
     except _REFUSALS as error:
         raise _cannot_be_built(preset, error) from error
     scale = preset.policy.get("action_head_scale")

@@ -9,6 +9,7 @@ Written for the `VecEnv` of rsl_rl 5: observations are a `TensorDict` of groups.
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from collections.abc import Mapping
@@ -365,8 +366,8 @@ def make_runner(env: RslRlVecEnv, preset: Preset, *, log_dir: str | None = None)
             "give make_preset the override num_envs."
         )
     runner_class = _imported("rsl_rl.runners").OnPolicyRunner
-    # It prints both networks; standard output is for results.
-    with redirect_stdout(sys.stderr), _own_distribution_checks():
+    # It prints both networks, which nobody asked for.
+    with redirect_stdout(io.StringIO()), _own_distribution_checks():
         runner = runner_class(env, runner_config(preset), log_dir=log_dir, device=str(env.device))
     scale = preset.policy.get("action_head_scale")
     if scale is not None:

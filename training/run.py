@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import re
+import shlex
 import subprocess
 import time
 import warnings
@@ -166,7 +167,7 @@ class Run:
                 raise RunError(f"{self.folder} has no {POLICY}: its training failed: {why}")
             raise RunError(
                 f"{self.folder} has no {POLICY}: its training was cut off; "
-                f"finish it with: proveout train --resume {self.folder}"
+                f"finish it with: proveout train --resume {shlex.quote(str(self.folder))}"
             )
         return path
 
@@ -197,7 +198,7 @@ class Run:
         if told.get("policy_sha256") != (policy or self.read_policy()).digest:
             warnings.warn(
                 f"{path} is left out: it measured another policy than {POLICY}, or does not say "
-                f"which; measure with: proveout evaluate {self.folder}",
+                f"which; measure with: proveout evaluate {shlex.quote(str(self.folder))}",
                 stacklevel=2,
             )
             return None

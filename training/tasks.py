@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from proveout.envs.core.errors import UnknownNameError, nearest
+from proveout.envs.core.errors import ConfigError, ProveoutError, UnknownNameError, nearest
+from proveout.training.failures import mendable, one_sentence
+from proveout.training.run import dump_json
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,40 @@ def task_file(env_id: str) -> str | None:
     return registry.task_file(env_id)
 
 
+def described_tasks() -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return a description of each environment, and what was set aside.
+
+    Returns:
+        A dict for each id: id, summary, agents, presets, kpis (name -> unit) and config, all plain
+        data; and "task file, plug-in or id -> why" for what cannot be loaded or described.
+    """
+    from proveout.envs.core import registry
+
+    rows, aside = [], registry.set_aside()
+    for env_id in task_ids():
+        try:
+            rows.append(_described(env_id, registry.task_class(env_id)))
+        except Exception as error:  # a class of somebody else, which can be anything
+            why = one_sentence(f"{type(error).__name__}: {error}")
+            aside[env_id] = f"{registry.task_origin(env_id)}: it cannot be described: {why}"
+    return rows, aside
+
+
+def _described(env_id: str, cls: Any) -> dict[str, Any]:
+    config = cls.config_class()
+    summary = str(cls.__doc__ or "").strip().splitlines() or [""]
+    row = {
+        "id": env_id,
+        "summary": summary[0],
+        "agents": int(cls(config).num_agents),
+        "presets": sorted(cls.presets),
+        "kpis": {kpi.name: kpi.unit for kpi in cls.kpis},
+        "config": config.to_dict(),
+    }
+    dump_json(row)  # what is no plain data fails here, and not with the whole list
+    return row
+
+
 def run_task_class(run: Any) -> Any:
     """Return the task class of a run.
 
@@ -110,7 +146,8 @@ def make_worlds(spec: WorldsSpec) -> Any:
 
     Raises:
         UnknownNameError: no such id.
-        ConfigError, DeviceError, WorkerError, ModelError: as the environment says.
+        ConfigError: no memory for so many worlds, or as the environment says.
+        DeviceError, WorkerError, ModelError: as the environment says.
     """
     import gymnasium
 
@@ -118,14 +155,22 @@ def make_worlds(spec: WorldsSpec) -> Any:
     drawing: dict[str, Any] = {}
     if spec.render_worlds:
         drawing = {"render_mode": "rgb_array", "render_worlds": spec.render_worlds}
-    return gymnasium.make_vec(
-        spec.env_id,
-        num_envs=spec.num_envs,
-        vectorization_mode="vector_entry_point",
-        config=spec.config,
-        device=spec.device,
-        workers=spec.workers,
-        array_type=spec.array_type,
-        phase_spread=spec.phase_spread,
-        **drawing,
-    )
+    try:
+        return gymnasium.make_vec(
+            spec.env_id,
+            num_envs=spec.num_envs,
+            vectorization_mode="vector_entry_point",
+            config=spec.config,
+            device=spec.device,
+            workers=spec.workers,
+            array_type=spec.array_type,
+            phase_spread=spec.phase_spread,
+            **drawing,
+        )
+    except (MemoryError, OverflowError, RuntimeError) as error:
+        why = mendable(error)
+        if why is None or isinstance(error, ProveoutError):
+            raise
+        raise ConfigError(
+            f"{spec.num_envs} worlds of {spec.env_id} cannot be made: {why}"
+        ) from error

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import math
 import os
+import shlex
 import sys
 import threading
 import warnings
@@ -44,6 +45,7 @@ from proveout.training.tasks import (
     task_class,
     task_file,
 )
+from proveout.training.threads import usable_threads
 
 
 def _option(default: Any, unit: str, text: str) -> Any:
@@ -289,7 +291,7 @@ def _storage_told(run: Run) -> Iterator[None]:
         where = error.filename or run.folder
         raise RunError(
             f"{where} cannot be read or written ({error.strerror}): make room, or mend it; what "
-            f"was saved is whole, go on with: proveout train --resume {run.folder}"
+            f"was saved is whole, go on with: {Ranks().resume_command(run.folder)}"
         ) from error
     finally:
         threading.excepthook = usual
@@ -321,7 +323,7 @@ def _learn(
     import torch
 
     ranks.say(f"Run directory: {run.folder}")
-    torch.set_num_threads(settings.torch_threads)
+    torch.set_num_threads(usable_threads(settings.torch_threads))
     with StopSignals(shown=ranks.first) as signals:
         try:
             with _storage_told(run):
@@ -358,9 +360,10 @@ def _train_policy(
     from stable_baselines3.common.callbacks import BaseCallback, CallbackList
     from stable_baselines3.common.logger import Logger
 
+    from proveout.training.divergence import learn
     from proveout.training.logs import run_logger
     from proveout.training.sb3.adaptive_kl import AdaptiveKL
-    from proveout.training.sb3.loop import StopRequested, TrainingLoop, diverging_told
+    from proveout.training.sb3.loop import StopRequested, TrainingLoop
     from proveout.training.sb3.normalizer_callback import NormalizerCallback
     from proveout.training.sb3.synchronous import Synchronous, begin_together
     from proveout.training.sb3.vec_env import SB3VecEnv
@@ -410,13 +413,13 @@ def _train_policy(
                 callbacks.append(AdaptiveKL(*preset.adaptive_kl))
             if done < total:
                 on_policy = hasattr(model, "rollout_buffer")
-                with diverging_told(model):
-                    model.learn(
-                        total - done,
-                        callback=CallbackList(callbacks),
-                        log_interval=1 if on_policy else max(4, preset.num_envs),
-                        reset_num_timesteps=start is None,
-                    )
+                learn(
+                    model,
+                    total - done,
+                    callback=CallbackList(callbacks),
+                    log_interval=1 if on_policy else max(4, preset.num_envs),
+                    reset_num_timesteps=start is None,
+                )
                 seconds = loop.seconds
         model.logger.close()
         _save(run, model, venv, ranks, seconds, False)
@@ -446,7 +449,7 @@ def _train_policy(
 def _save(
     run: Run, model: Any, venv: Any, ranks: Ranks, seconds: float, stop_requested: bool
 ) -> None:
-    from proveout.training.sb3.loop import refuse_diverged
+    from proveout.training.divergence import refuse_diverged
     from proveout.training.sb3.synchronous import check_identical
 
     refuse_diverged(model)
@@ -477,15 +480,15 @@ def _finish(
     except KeyboardInterrupt:
         say(
             f"\nStopped; the policy is trained and saved: {run.folder / POLICY}\n"
-            f"Measure: proveout evaluate {run.folder}\n"
-            f"Finish:  proveout train --resume {run.folder}"
+            f"Measure: proveout evaluate {shlex.quote(str(run.folder))}\n"
+            f"Finish:  {Ranks().resume_command(run.folder)}"
         )
         raise
     run.update(state="complete")
     say(
         f"Policy: {run.folder / POLICY}\n"
-        f"Watch:  proveout play {run.folder} --video out.mp4\n"
-        f"Curves: tensorboard --logdir {settings.runs}"
+        f"Watch:  proveout play {shlex.quote(str(run.folder))} --video out.mp4\n"
+        f"Curves: tensorboard --logdir {shlex.quote(str(settings.runs))}"
     )
     return run
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.task import Task
 
 _ALIGNMENT = 64
@@ -61,20 +60,6 @@ def exchange_specs(task: Task) -> tuple[ArraySpec, ...]:
         ArraySpec("statistics_mask", *b, 0),
         ArraySpec("elapsed", *i, 0),
     )
-
-
-def check_memory(task: Task, num_worlds: int) -> None:
-    """Raise `ConfigError` for so many worlds that their exchange alone exceeds this machine."""
-    row = sum(max(1, s.columns) * np.dtype(s.numpy_dtype).itemsize for s in exchange_specs(task))
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return  # no POSIX
-    if row * num_worlds > there:
-        raise ConfigError(
-            f"{num_worlds} worlds need more than {row * num_worlds / 2**30:.0f} GiB, this machine "
-            f"has {there / 2**30:.0f} GiB; use fewer worlds"
-        )
 
 
 def device_exchange(task: Task, num_worlds: int, device: wp.Device) -> dict[str, wp.array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
@@ -9,9 +10,12 @@ import importlib.util
 import os
 import pkgutil
 import re
+import signal
+import stat
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +37,10 @@ TASKS_VARIABLE = "PROVEOUT_TASKS"
 ENTRY_POINT_GROUP = "proveout.tasks"
 _ID = re.compile(r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+-v\d+$")
 _TASKS: dict[str, type[Task]] = {}
-# Task files and plug-ins that could not be loaded.
-_BROKEN: list[str] = []
+# Task files and plug-ins that could not be loaded, and why.
+_SET_ASIDE: dict[str, str] = {}
+# Ids registered so far by the file that is being loaded.
+_LOADING: list[set[str]] = []
 _FILE_MODULE = "proveout_task_"
 
 
@@ -54,6 +60,10 @@ def register(task_id: str) -> Callable[[type[Task]], type[Task]]:
                 f"task id {task_id!r} is taken by {known.__qualname__} in {_file_of(known)}; "
                 "give one of the two another id"
             )
+        if _LOADING and task_id in _LOADING[-1]:
+            raise ConfigError(f"task id {task_id!r} is registered twice in one file")
+        for ids in _LOADING:
+            ids.add(task_id)
         task_class.id = task_id
         _TASKS[task_id] = task_class
         if task_id not in gymnasium.registry:
@@ -88,6 +98,11 @@ def task_file(task_id: str) -> str | None:
     return _file_of(cls) if cls.__module__.startswith(_FILE_MODULE) else None
 
 
+def task_origin(task_id: str) -> str:
+    """The file or the module from which a task came."""
+    return _file_of(task_class(task_id))
+
+
 def task_ids() -> list[str]:
     """Ids of all tasks, sorted."""
     return sorted(_TASKS)
@@ -98,8 +113,8 @@ def task_class(task_id: str) -> type[Task]:
     if task_id in _TASKS:
         return _TASKS[task_id]
     error = unknown("environment", task_id, task_ids())
-    if _BROKEN:
-        raise UnknownNameError(f"{error} Not loaded, see the warning: {', '.join(_BROKEN)}.")
+    if _SET_ASIDE:
+        raise UnknownNameError(f"{error} Not loaded, see the warning: {', '.join(_SET_ASIDE)}.")
     if nearest(task_id, task_ids()) is None:
         raise UnknownNameError(
             f"{error} A task file of your own is found through the variable {TASKS_VARIABLE}."
@@ -155,12 +170,12 @@ def discover(*packages: str) -> None:
                 importlib.import_module(f"{package}.{info.name}")
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         try:
-            entry_point.load()
-        except Exception as error:
+            with _as_a_guest():
+                entry_point.load()
+        except _GuestError as failure:
             _set_aside(
                 entry_point.name,
-                f"plug-in {entry_point.name} ({entry_point.value}) cannot be loaded: "
-                f"{type(error).__name__}: {error}",
+                f"plug-in {entry_point.name} ({entry_point.value}) cannot be loaded: {failure}",
             )
     for path in os.environ.get(TASKS_VARIABLE, "").split(os.pathsep):
         try:
@@ -170,22 +185,26 @@ def discover(*packages: str) -> None:
             _set_aside(path, str(error))
 
 
+def set_aside() -> dict[str, str]:
+    """Task files and plug-ins that could not be loaded -> why, in one sentence."""
+    return dict(_SET_ASIDE)
+
+
 def _set_aside(what: str, problem: str) -> None:
     """Tell of tasks that cannot be loaded; the others are as good as before."""
-    _BROKEN.append(what)
+    _SET_ASIDE[what] = problem
     if not is_worker():
         print(f"proveout: warning: {problem}", file=sys.stderr)
 
 
 def load_task_file(path: Path) -> None:
-    """Import a Python file that registers a task.
+    """Import a Python file that registers a task. What it prints goes to standard error.
 
     Raises:
-        ModelError: It does not exist, or it fails; the message has the line.
+        ModelError: It does not exist, or it fails in whatever way; the message has the line.
     """
     path = path.absolute()
-    if not path.is_file():
-        raise ModelError(f"task file {path} does not exist (named in {TASKS_VARIABLE})")
+    _check_regular(path)
     name = f"{_FILE_MODULE}{path.stem}"
     if name in sys.modules and sys.modules[name].__file__ != str(path):
         # Another file of the same name, in another folder.
@@ -198,18 +217,88 @@ def load_task_file(path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
+        with _as_a_guest():
+            spec.loader.exec_module(module)
+    except _GuestError as failure:
+        sys.modules.pop(name, None)
         for task_id in [i for i, cls in _TASKS.items() if cls.__module__ == name]:
-            del _TASKS[task_id], gymnasium.registry[task_id]
+            del _TASKS[task_id]
+            gymnasium.registry.pop(task_id, None)
         raise ModelError(
-            f"task file {path}{_line_of(error, path)} cannot be loaded: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+            f"task file {path}{_line_of(failure.cause, path)} cannot be loaded: {failure}"
+        ) from failure.cause
 
 
-def _line_of(error: Exception, path: Path) -> str:
+def _check_regular(path: Path) -> None:
+    """Refuse what is no file, before it is opened: reading a pipe would wait for ever."""
+    what = f"task file {path} (named in {TASKS_VARIABLE})"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise ModelError(f"{what} does not exist") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"{what} cannot be read: {why}") from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise ModelError(f"{what} is {kind}: name a Python file")
+
+
+class _GuestError(Exception):
+    """Somebody else's code failed while it was imported; `cause` is what it raised."""
+
+    def __init__(self, cause: BaseException) -> None:
+        """Put the cause into words."""
+        try:
+            lines = str(cause).strip().splitlines()
+        except Exception:  # an error that cannot be printed
+            lines = []
+        super().__init__(": ".join([type(cause).__name__, *lines[:1]]))
+        self.cause = cause
+
+
+@contextlib.contextmanager
+def _as_a_guest() -> Iterator[None]:
+    """Run somebody else's code such that it can neither end this process nor print results.
+
+    Raises:
+        _GuestError: It raised anything at all, such as SystemExit.
+        KeyboardInterrupt: The user pressed Ctrl-C meanwhile.
+    """
+    _LOADING.append(set())
+    with contextlib.redirect_stdout(sys.stderr), _interrupts() as pressed:
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and pressed():
+                raise
+            raise _GuestError(error) from error
+        finally:
+            _LOADING.pop()
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Yield what tells a KeyboardInterrupt of the user from one that code raises by itself."""
+    came: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: main  # another handler is at work: it may be the user's
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        if signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _line_of(error: BaseException, path: Path) -> str:
     """The last line of a file that an error passed through, as ", line N"."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f", line {error.lineno},"

@@ -14,8 +14,8 @@ from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.coerce import INT32_MAX, real_number, whole_number
 from proveout.envs.core.errors import BadActionError, ConfigError, RenderError
-from proveout.envs.core.exchange import check_memory
 from proveout.envs.core.graph import resolve_device
+from proveout.envs.core.memory import check_memory
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
 from proveout.envs.core.task import Task, TaskConfig
@@ -85,7 +85,8 @@ class WarpVectorEnv(VectorEnv):
         if workers is not None:
             workers = whole_number("workers", workers, low=1)
         phase_spread = real_number("phase_spread", phase_spread, low=0.0, high=1.0)
-        check_memory(task, num_envs)
+        self._device = resolve_device(device)
+        check_memory(task, num_envs, self._device)
         if array_type not in ("numpy", "torch"):
             raise ConfigError(f"array_type must be 'numpy' or 'torch', got {array_type!r}")
         if render_mode not in (None, "rgb_array"):
@@ -114,7 +115,6 @@ class WarpVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        self._device = resolve_device(device)
         self._worlds = make_worlds(task, num_envs, self._device, workers)
         self._use = Use(forks=isinstance(self._worlds, LocalWorlds) and self._device.is_cpu)
         self.workers = self._worlds.workers

@@ -153,6 +153,15 @@ def test_its_runner_learns(worlds, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("needs_rsl_rl")
+def test_making_the_runner_prints_nothing(worlds, capfd):
+    env = adapter.RslRlVecEnv(worlds())
+    capfd.readouterr()
+    adapter.make_runner(env, preset())
+    told = capfd.readouterr()
+    assert (told.out, told.err) == ("", "")
+
+
+@pytest.mark.usefixtures("needs_rsl_rl")
 def test_the_runner_has_the_presets_network_and_updates(worlds):
     env = adapter.RslRlVecEnv(worlds(), seed=0)
     runner = adapter.make_runner(env, preset(policy_kwargs={"net_arch": [32, 16]}))

@@ -120,9 +120,12 @@ def test_off_policy_resumes_exactly_with_its_buffer(tmp_path: Path, algo: str) -
         assert torch.equal(value, parameters(again.folder)[name]), name
 
 
-def start_training(runs: Path, *extra: str) -> subprocess.Popen[bytes]:
+def start_training(
+    runs: Path, *extra: str, total_timesteps: int = 10240
+) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "proveout.training.cli", "train", ID]
-    command += ["--runs", str(runs), "--total-timesteps", "10240", "--evaluation-episodes", "0"]
+    command += ["--runs", str(runs), "--evaluation-episodes", "0"]
+    command += ["--total-timesteps", str(total_timesteps)]
     command += ["--no-video", "--checkpoint-interval", "0.2", *extra]
     tasks = str(Path(__file__).with_name("fake_env.py"))
     return subprocess.Popen(
@@ -181,8 +184,8 @@ def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     seed = int(np.random.SeedSequence().generate_state(1)[0])
     print(f"the moments are drawn with seed {seed}")
     moments = np.random.default_rng(seed).uniform(0.0, 0.6, 10)
-    slow = ("--env.step-seconds", "0.003", "--total-timesteps", str(samples))
-    process = start_training(tmp_path / "killed", *slow)
+    slow = ("--env.step-seconds", "0.003")
+    process = start_training(tmp_path / "killed", *slow, total_timesteps=samples)
     wait_for_checkpoints(tmp_path / "killed", 1)
     folder = only_run(tmp_path / "killed")
     for number, moment in enumerate(moments):

@@ -49,7 +49,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["train", ID, "--hyperparameters", "gama=0.9"], "did you mean 'gamma'?"),
         (["train", ID, "--seed", "x"], "--seed"),
         (["train", ID, "--seed"], "--seed"),
-        (["train", ID, "--checkpoint-interval", "0"], "checkpoint_interval"),
+        (["train", ID, "--checkpoint-interval", "0"], "--checkpoint-interval must be positive"),
         (["train", ID, "--env.control-dt", "-1"], "control_dt"),
         (["train", ID, "stray"], "stray"),
         (["train"], "which environment?"),
@@ -245,6 +245,19 @@ def test_doctor_with_something_wrong(
     assert "fix: free some space" in out
     assert "All is well" not in out
     assert "All is well" in table({"ok": True, "checks": []})
+
+
+def test_doctor_tells_of_task_files_that_were_set_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from proveout.envs.core import registry
+    from proveout.training.doctor import _environments
+
+    assert _environments().status == "ok"
+    monkeypatch.setitem(registry._SET_ASIDE, "a.py", "task file a.py is a folder")
+    found = _environments()
+    assert (found.status, found.detail.partition("; ")[2]) == ("warning", "set aside: a.py")
+    assert "task file a.py is a folder" in found.fix
 
 
 def test_train_evaluate_export_play(

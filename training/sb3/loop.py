@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -22,8 +22,6 @@ from proveout.training.progress import Progress
 
 # Invalid episodes a world, without a valid one in between, after which a training stops.
 _HOPELESS = 5
-# A weight whose square is beyond float32.
-_LARGEST = 2.0**64
 _HANGUP: int | None = getattr(signal, "SIGHUP", None)
 _ENDING_ANYWAY = (signal.SIGINT, signal.SIGTERM)
 _STOPPING = (*_ENDING_ANYWAY, *(() if _HANGUP is None else (_HANGUP,)))
@@ -40,38 +38,6 @@ class StopRequested(Exception):
 
 class NothingValidError(ProveoutError):
     """A training whose worlds are never valid."""
-
-
-class DivergedError(ProveoutError):
-    """A training whose networks no longer give finite numbers."""
-
-    def __init__(self, samples: int) -> None:
-        """Say so, and after how many samples."""
-        super().__init__(
-            f"after {samples} samples the networks no longer give finite numbers: the training has "
-            "diverged; train anew with a lower learning_rate or max_grad_norm."
-        )
-
-
-@contextlib.contextmanager
-def diverging_told(model: Any) -> Iterator[None]:
-    """Tell of a training that diverges inside in one sentence, where torch prints every number.
-
-    Raises:
-        DivergedError: torch was given a distribution without finite parameters.
-    """
-    try:
-        yield
-    except ValueError as error:
-        if not str(error).startswith("Expected parameter "):
-            raise
-        raise DivergedError(model.num_timesteps) from error
-
-
-def refuse_diverged(model: Any) -> None:
-    """Raise DivergedError if a weight of an algorithm is not finite, or its square is not."""
-    if not all(bool((tensor.abs() < _LARGEST).all()) for tensor in model.policy.parameters()):
-        raise DivergedError(model.num_timesteps)
 
 
 class StopSignals:
