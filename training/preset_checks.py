@@ -56,11 +56,15 @@ _LEARNT_ENTROPY = ("sac", "tqc")
 _AUTO = re.compile(r"auto(_\d+(\.\d*)?(e-?\d+)?)?")
 _WIDEST_LAYER = 2**14
 _MOST_LAYERS = 64
-_MOST_WEIGHTS = 2**28
 # Of 4 bytes; gradients and Adam's moments take three times as much again.
 _MOST_WEIGHTS = 2**26
 # What the command gives the algorithm by itself.
-_ELSEWHERE = {"seed": "--seed", "device": "--device", "tensorboard_log": "--runs"}
+_ELSEWHERE = {
+    "seed": "--seed",
+    "device": "--device",
+    "tensorboard_log": "--runs",
+    "action_noise": "exploration_noise",
+}
 NOT_PRESET = frozenset((*_ELSEWHERE, "env", "verbose", "_init_setup_model"))
 
 
@@ -151,15 +155,10 @@ def check_net_arch(value: Any) -> None:
             raise PresetError(
                 f"net_arch must be a list of widths such as [128, 128], got {_told(value)}."
             )
-        weights = sum(a * b for a, b in itertools.pairwise(layers))
-        if (
-            len(layers) > _MOST_LAYERS
-            or max(layers, default=0) > _WIDEST_LAYER
-            or weights > _MOST_WEIGHTS
-        ):
+        if len(layers) > _MOST_LAYERS or max(layers, default=0) > _WIDEST_LAYER:
             raise PresetError(
-                f"net_arch may have {_MOST_LAYERS} layers of at most {_WIDEST_LAYER} and "
-                f"{_MOST_WEIGHTS} weights, got {_told(value)}."
+                f"net_arch may have {_MOST_LAYERS} layers of at most {_WIDEST_LAYER}, "
+                f"got {_told(value)}."
             )
         weights = sum(before * after for before, after in itertools.pairwise(layers))
         if weights > _MOST_WEIGHTS:

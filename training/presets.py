@@ -209,9 +209,9 @@ def make_preset(
         UnknownNameError: unknown algorithm or key; the message names the nearest.
         PresetError: a value out of its range.
     """
-    known = set(inspect.signature(algorithm_class(algo).__init__).parameters) - {"self"}
-    known = (known - NOT_PRESET) | set(_OWN_KEYS)
-    if "action_noise" in known:
+    arguments = inspect.signature(algorithm_class(algo).__init__).parameters
+    known = (set(arguments) - {"self"} - NOT_PRESET) | set(_OWN_KEYS)
+    if "action_noise" in arguments:
         known.add("exploration_noise")
     base = PRESET_OF.get(algo, algo)
     default = DEFAULTS.get(algo, DEFAULTS[base])
