@@ -129,7 +129,7 @@ EDITS: list[tuple[str, Any, str]] = [
     ("preset.stats_window_size", "x", "'preset' cannot be used: .*stats_window_size"),
     ("preset.stats_window_size", 1e40, "'preset' cannot be used: .*stats_window_size"),
     ("preset.rollout_buffer_class", "os.system", "'preset' cannot be used: .*rollout_buffer_class"),
-    ("preset.policy", [], "'preset' cannot be used: .*unknown policy"),
+    ("preset.policy", [], "'preset' cannot be used: .*policy"),
     ("preset.network", [], "'preset' cannot be used: .*unknown network"),
     ("preset.policy_kwargs", 5, "'preset' cannot be used: .*policy_kwargs must be a"),
     (
