@@ -17,6 +17,8 @@ from proveout.policies.pretrained import pretrained
 from proveout.training.run import Run, SavedPolicy
 
 NAMES = ("random", "expert", "pretrained")
+# A weight whose square is beyond float32.
+_LARGEST = 2.0**64
 
 
 class Policy(Protocol):
@@ -143,7 +145,7 @@ def run_policy(run: Run, env: Any, device: str = "cpu", saved: SavedPolicy | Non
         saved: The policy's file, if it has been read already.
 
     Raises:
-        RunError: not finished, damaged, or of another task.
+        RunError: not finished, damaged, diverged, or of another task.
     """
     from proveout.training.checkpoint import read_networks
     from proveout.training.presets import build_policy, layout_of, run_preset
@@ -161,6 +163,11 @@ def run_policy(run: Run, env: Any, device: str = "cpu", saved: SavedPolicy | Non
         raise RunError(
             f"{saved.path} is of another network ({str(error).splitlines()[0]})."
         ) from error
+    if not all(bool((weight.abs() < _LARGEST).all()) for weight in policy.parameters()):
+        raise RunError(
+            f"{saved.path} holds numbers that are not finite, or whose products are not: its "
+            "training diverged; train again with a lower learning_rate."
+        )
     policy.set_training_mode(False)
     return policy
 

@@ -197,8 +197,9 @@ def resume(
         if ranks.first:
             held.enter_context(working_on(run.folder))
             run = Run.open(folder)  # as a process that has ended meanwhile has left it
-            run.remove_leftovers()
-            last = checkpoints.latest_checkpoint(run.checkpoints)
+            with _storage_told(run):
+                run.remove_leftovers()
+                last = checkpoints.latest_checkpoint(run.checkpoints)
         run = ranks.share(run if ranks.first else None)
         last = ranks.broadcast(last)
         settings = _settings(run, changes)

@@ -360,6 +360,22 @@ def test_a_network_that_has_diverged_is_not_saved(
     assert len(checkpoint.list_checkpoints(folder / "checkpoints")) == 1
 
 
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), 1e30])
+def test_a_policy_that_has_diverged_is_not_used(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: float
+) -> None:
+    read = checkpoint.read_networks
+
+    def diverged(*args: Any) -> Any:
+        parameters, variables = read(*args)
+        parameters["policy"]["action_net.bias"][0] = weight
+        return parameters, variables
+
+    monkeypatch.setattr(checkpoint, "read_networks", diverged)
+    with pytest.raises(RunError, match=r"policy\.zip holds numbers .* diverged"):
+        export(Run.open(folder), tmp_path / "p.safetensors")
+
+
 def test_a_terminal_that_is_closed_leaves_a_checkpoint(tmp_path: Path) -> None:
     """The training's terminal is a real one, which goes away with all that could be printed."""
     flags = ["--total-timesteps", "1000000", "--num-envs", "4", "--no-video", "--runs"]
