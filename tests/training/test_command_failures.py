@@ -170,6 +170,7 @@ HYPERPARAMETERS = [
     (["vf_coef=1e300"], "vf_coef must be at least 0 and at most 1e+06"),
     (["n_steps=None"], "n_steps must be a number"),
     (["n_steps=" + "9" * 400], "n_steps must be at least 1 and at most 1e+06"),
+    (["action_noise=5"], "action_noise is not a hyper-parameter here; use exploration_noise"),
     (["gamma={[]:1}"], "gamma must be a number"),
     (["gamma=" + "(" * 2000], "gamma must be a number"),
     (["sde_sample_freq=x"], "sde_sample_freq must be a number"),
