@@ -53,7 +53,7 @@ class PointWorlds(Worlds):
     def apply(self, command):
         wp.copy(self.speed, command)
 
-    def physics(self, refreshed=False):
+    def physics(self, first=False):
         wp.launch(
             _move_kernel, dim=self.place.shape, inputs=[self.speed], outputs=[self.place],
             device=self.device,

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import warp as wp
@@ -27,8 +27,9 @@ _NOT_IN_A_GRAPH = {
     wp.array._init_from_data: "uploads values from the host",
 }
 
-# Warp compiles kernels into modules that the whole process shares, MuJoCo Warp's CPU kernels use
-# one arena of scratch memory, and Python's collector is switched for all threads: one at a time.
+# One thread at a time makes or uses worlds: Warp compiles kernels into modules that the whole
+# process shares and records what is allocated meanwhile, MuJoCo Warp's CPU kernels use one arena
+# of scratch memory, and Python's collector is switched for all threads.
 ONE_AT_A_TIME = threading.RLock()
 if hasattr(os, "register_at_fork"):
     # No child is forked while another thread, which it does not have, holds the lock.
@@ -62,27 +63,24 @@ class Graph:
         after_first_run: Callable[[], None] | None = None,
     ) -> None:
         self.device = device
-        with ONE_AT_A_TIME:
-            launches()
-            wp.synchronize_device(device)
-            if after_first_run is not None:
-                after_first_run()
-            # Python's collector may free CUDA memory in the middle of a capture (error 901).
-            enabled = gc.isenabled()
-            gc.disable()
-            try:
-                with wp.ScopedCapture(device=device) as capture:
-                    launches()
-            finally:
-                if enabled:
-                    gc.enable()
+        launches()
+        wp.synchronize_device(device)
+        if after_first_run is not None:
+            after_first_run()
+        # Python's collector may free CUDA memory in the middle of a capture (error 901).
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            with wp.ScopedCapture(device=device) as capture:
+                launches()
+        finally:
+            if enabled:
+                gc.enable()
         self._graph = capture.graph
-        self._lock: AbstractContextManager[Any] = ONE_AT_A_TIME if device.is_cpu else nullcontext()
 
     def replay(self) -> None:
         """Run the recorded launches; on CUDA this returns before they have finished."""
-        with self._lock:
-            wp.capture_launch(self._graph)
+        wp.capture_launch(self._graph)
 
 
 @contextmanager

@@ -14,12 +14,14 @@ import warp as wp
 from proveout.envs.core import randomize, step_kernels
 from proveout.envs.core.errors import ConfigError, StateError
 from proveout.envs.core.graph import Graph, launches_only
+from proveout.envs.core.hooks import Hooks
 from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.task import (
     STREAM_OBSERVATION_NOISE,
     STREAM_RANDOMIZATION,
     Task,
 )
+from proveout.envs.core.task_state import TaskState
 from proveout.envs.core.unwritten import Unwritten
 from proveout.envs.core.worlds import ScenePose
 
@@ -37,7 +39,8 @@ class Simulation:
         device: Where everything runs.
 
     Attributes that a task's kernels use (N worlds):
-        action: Clipped, finite actions, shape (N, action size).
+        action: Clipped, finite actions, shape (N, action size); zero when an episode begins.
+        last_action: Those of the control step before, likewise.
         command: What `Task.control` made of them, shape (N, len(worlds.command_names)): as wide as
             the engine's commands, whatever the width of an action. Zero when an episode begins.
         reward_terms: Raw terms, shape (N, terms). success, terminated: bool, shape (N,).
@@ -63,6 +66,7 @@ class Simulation:
         self.terminated: wp.array = exchange["terminated"]
         terms, kpis = len(task.reward_terms), len(task.kpis)
         self.action = self.array("core/action", (task.action_layout.size,))
+        self.last_action = self.array("core/last_action", (task.action_layout.size,))
         # Of an invalid world, terms may be anything; a KPI may be undefined in any.
         self.reward_terms = self.array("core/reward_terms", (max(1, terms),), finite=False)
         self.kpi = self.array("core/kpi", (max(1, kpis),), finite=False)
@@ -89,6 +93,7 @@ class Simulation:
                 f"{task.id}: make_worlds made {self.worlds.num_worlds} worlds instead of {n}"
             )
         task.build(self)
+        self.hooks = Hooks(task, self)
         self._bind_randomizations()
 
         unwritten = Unwritten(self)
@@ -131,6 +136,15 @@ class Simulation:
         if not finite:
             self._undefined.add(name)
         return array
+
+    def adopt_state(self, state: TaskState) -> None:
+        """Make a task's declared state part of the saved one, as "task/<field>"."""
+        self._state.update({f"task/{name}": array for name, array in state.arrays.items()})
+
+    def task_state(self, name: str) -> np.ndarray:
+        """Host: a copy of a field of the task's state, (N, ...)."""
+        values: np.ndarray = self._state[f"task/{name}"].numpy()
+        return values.copy()
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> wp.array:
         """Memory of `array`, zeros."""
@@ -189,7 +203,7 @@ class Simulation:
         ex, task, worlds = self.exchange, self.task, self.worlds
         step_kernels.begin(self)
         with self.hook("control"):
-            task.control(self)
+            self.hooks.control()
         if self._delay is not None:
             self._delay.push(self.command)
         for substep in range(task.config.decimation):
@@ -198,11 +212,11 @@ class Simulation:
                 worlds.apply(self._delay.applied)
             elif substep == 0:
                 worlds.apply(self.command)
-            worlds.physics(refreshed=substep == 0)
+            worlds.physics(first=substep == 0)
         worlds.after_physics(self._all)
         worlds.guard(ex["invalid_reason"])
         with self.hook("evaluate"):
-            task.evaluate(self)
+            self.hooks.evaluate()
         self._observe(self._all, ex["final_observation"])
         step_kernels.finish(self)
         self._launch_episode_start(self._done)
@@ -220,6 +234,8 @@ class Simulation:
 
     def _launch_episode_start(self, mask: wp.array) -> None:
         step_kernels.clear_episode(self, mask)
+        if self.hooks.state is not None:
+            self.hooks.state.clear(mask)
         self.worlds.reset(mask)
         for bound in self._bound:
             bound.launch(
@@ -229,14 +245,14 @@ class Simulation:
         if self._bound:
             self.worlds.after_randomize(mask)
         with self.hook("reset"):
-            self.task.reset(self, mask)
+            self.hooks.reset(mask)
         if self._delay is not None:
             self._delay.fill(mask, self.command)
         self.worlds.refresh(mask)
 
     def _observe(self, mask: wp.array, observation: wp.array) -> None:
         with self.hook("observe"):
-            self.task.observe(self, mask, observation)
+            self.hooks.observe(mask, observation)
         for column, entries in self._noise:
             randomize.add_noise(
                 mask, self.seed, self.world_id, self.episode, self.elapsed, self.drawn, column,

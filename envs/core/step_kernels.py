@@ -51,6 +51,7 @@ def _begin_kernel(
     high: wp.array[float],
     # Out:
     action_out: wp.array2d[float],
+    last_action_out: wp.array2d[float],
     terminated_out: wp.array[wp.bool],
     bad_start_out: wp.array[int],
     invalid_out: wp.array[int],
@@ -64,6 +65,7 @@ def _begin_kernel(
         if not wp.isfinite(value):
             bad = bad | _BAD_ACTION
             value = 0.0
+        last_action_out[worldid, i] = action_out[worldid, i]
         action_out[worldid, i] = wp.clamp(value, low[i], high[i])
     invalid_out[worldid] = bad
     terminated_out[worldid] = False
@@ -78,7 +80,8 @@ def begin(sim: Simulation) -> None:
         dim=sim.num_worlds,
         inputs=[ex["action"], const.low, const.high],
         outputs=[
-            sim.action, ex["terminated"], sim._bad_start, ex["invalid_reason"], ex["elapsed"],
+            sim.action, sim.last_action, ex["terminated"], sim._bad_start, ex["invalid_reason"],
+            ex["elapsed"],
         ],
         device=sim.device,
     )  # fmt: skip
@@ -209,6 +212,7 @@ def _clear_kernel(
     mask_in: wp.array[wp.bool],
     blank: wp.array[float],
     # Out:
+    action_out: wp.array2d[float],
     command_out: wp.array2d[float],
     success_out: wp.array[wp.bool],
     return_out: wp.array[float],
@@ -219,6 +223,8 @@ def _clear_kernel(
     worldid = wp.tid()
     if not mask_in[worldid]:
         return
+    for i in range(action_out.shape[1]):
+        action_out[worldid, i] = 0.0
     for i in range(command_out.shape[1]):
         command_out[worldid, i] = blank[0]
     success_out[worldid] = False
@@ -231,14 +237,14 @@ def _clear_kernel(
 
 
 def clear_episode(sim: Simulation, mask: wp.array) -> None:
-    """Forget the command of the worlds in the mask, and start their statistics anew."""
+    """Forget action and command of the worlds in the mask, and start their statistics anew."""
     wp.launch(
         _clear_kernel,
         dim=sim.num_worlds,
         inputs=[mask, sim.blank],
         outputs=[
-            sim.command, sim.success, sim._episode_return, sim._episode_steps, sim._term_sums,
-            sim._kpi_sums,
+            sim.action, sim.command, sim.success, sim._episode_return, sim._episode_steps,
+            sim._term_sums, sim._kpi_sums,
         ],
         device=sim.device,
     )  # fmt: skip

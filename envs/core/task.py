@@ -157,15 +157,24 @@ class Kpi:
 class Task(ABC):
     """One task: what the worlds contain, what is observed, commanded and rewarded.
 
-    A task is built once for a process; `build` gives it the simulation whose arrays its kernels
-    read and write. `control`, `evaluate`, `reset` and `observe` only launch kernels: they are
-    recorded once in a graph and replayed, so no value may be read on the host inside them.
+    A task is built once for a process. Its `control`, `evaluate`, `reset` and `observe` are each
+    one of two things:
+
+    - a function of one world, `@wp.func def control(w, step, engine, c, s)`; `observe` has `obs`
+      besides. `step` is a `hooks.Step`, the engine's struct comes from `engine`, `c` holds the
+      numbers of the config, and `s` is a struct of the class `state_class`, which the core
+      allocates, saves, and zeroes when an episode begins. The core launches it for every world, or
+      for those that are reset.
+    - a method that launches kernels of the task's own, as described at each one below. Launches are
+      recorded once in a graph and replayed, so that no value may be read on the host in them.
     """
 
     id: ClassVar[str] = ""
     config_class: ClassVar[type[TaskConfig]] = TaskConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     kpis: ClassVar[tuple[Kpi, ...]] = ()
+    # Struct of per-world arrays that functions of one world keep from step to step.
+    state_class: ClassVar[Any] = None
     num_agents: int = 1
 
     def __init__(self, config: TaskConfig | None = None) -> None:
@@ -228,6 +237,14 @@ class Task(ABC):
 
     def build(self, sim: Simulation) -> None:  # noqa: B027
         """Allocate the task's own arrays with `sim.array` and keep what its kernels need."""
+
+    def state_columns(self) -> Mapping[str, int]:
+        """Sizes of the second dimension of the fields of `state_class` that have one."""
+        return {}
+
+    def engine(self, sim: Simulation) -> Any:
+        """The engine's struct for functions of one world."""
+        raise ConfigError(f"{self.id or type(self).__name__}: its engine has no struct for kernels")
 
     @abstractmethod
     def control(self, sim: Simulation) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from proveout.envs.core.errors import ClosedError, InUseError
+from proveout.envs.core.graph import ONE_AT_A_TIME
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -59,7 +60,8 @@ class Use:
             )
         before, self._user = self._user, threading.current_thread()
         try:
-            yield
+            with ONE_AT_A_TIME:
+                yield
         finally:
             self._user = before
             self._lock.release()

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.coerce import INT32_MAX, real_number, whole_number
 from proveout.envs.core.errors import BadActionError, ConfigError, RenderError
-from proveout.envs.core.graph import resolve_device
+from proveout.envs.core.graph import ONE_AT_A_TIME, resolve_device
 from proveout.envs.core.memory import check_memory
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
@@ -115,7 +115,8 @@ class WarpVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        self._worlds = make_worlds(task, num_envs, self._device, workers)
+        with ONE_AT_A_TIME:
+            self._worlds = make_worlds(task, num_envs, self._device, workers)
         self._use = Use(forks=isinstance(self._worlds, LocalWorlds) and self._device.is_cpu)
         self.workers = self._worlds.workers
         self.compile_seconds = self._worlds.compile_seconds

@@ -98,12 +98,12 @@ class Worlds(ABC):
         """Launch: take over the commands, shape (num_worlds, len(command_names))."""
 
     @abstractmethod
-    def physics(self, refreshed: bool = False) -> None:
+    def physics(self, first: bool = False) -> None:
         """Launch: one physics step of every world.
 
         Args:
-            refreshed: The derived quantities are those of the present state: nothing has moved
-                since `refresh` or `after_physics`.
+            first: It is the first of a control step: derived quantities are those of the present
+                state, as nothing has moved since `refresh` or `after_physics`.
         """
 
     @abstractmethod

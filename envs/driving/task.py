@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import warp as wp
 
 from proveout.assets.road import RoadNetwork
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.task import Task
+from proveout.envs.driving.road import Road
 from proveout.envs.driving.scene import scene
 from proveout.envs.driving.vehicles.single_track import VehicleParameters
 from proveout.envs.driving.worlds import RoadWorlds
+
+if TYPE_CHECKING:
+    from proveout.envs.core.simulation import Simulation
 
 # For hundreds to thousands of worlds; a task overrides what does not fit it.
 _PPO: dict[str, Any] = {
@@ -61,6 +65,12 @@ class RoadTask(Task):
             self.config.physics_dt,
             device,
         )
+
+    def engine(self, sim: Simulation) -> Road:
+        """Lanes, agents and drivers."""
+        worlds: Any = sim.worlds
+        road: Road = worlds.struct(self.config.decimation)
+        return road
 
     def scene(self) -> Any:
         """Road, cars, and the camera "view" that follows the learner."""

@@ -23,6 +23,7 @@ from proveout.envs.driving.drivers.idm import (
 from proveout.envs.driving.drivers.table import DriverColumn, DriverKind, DriverTable
 from proveout.envs.driving.metrics.collision import latch_collisions
 from proveout.envs.driving.metrics.off_road import body_off_road
+from proveout.envs.driving.road import Road
 from proveout.envs.driving.roads.lanes import (
     LaneArrays,
     follow_lane_border,
@@ -50,6 +51,7 @@ _NON_FINITE = wp.constant(NON_FINITE_STATE)
 # Beyond this a place or speed is nonsense: float32 resolves 6 cm there.
 _MAX_VALUE = wp.constant(1.0e6)
 _IDM = wp.constant(int(DriverKind.IDM))
+_EXTERNAL = wp.constant(int(DriverKind.EXTERNAL))
 _DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
 _TIME_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
 _MINIMUM_GAP = wp.constant(int(DriverColumn.MINIMUM_GAP))
@@ -300,14 +302,21 @@ def _guard(
 def _reset(
     # In:
     mask_in: wp.array[wp.bool],
+    default_parameters: wp.array[float],
+    num_learners: int,
     # Out:
     agents: AgentArrays,
     command_acceleration_out: wp.array2d[float],
     command_steering_out: wp.array2d[float],
+    driver_kind_out: wp.array2d[int],
+    driver_parameters_out: wp.array3d[float],
 ):
     worldid, agentid = wp.tid()
     if not mask_in[worldid]:
         return
+    driver_kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
+    for i in range(default_parameters.shape[0]):
+        driver_parameters_out[worldid, agentid, i] = default_parameters[i]
     agents.active[worldid, agentid] = False
     agents.x[worldid, agentid] = 0.0
     agents.y[worldid, agentid] = 0.0
@@ -420,6 +429,23 @@ class RoadWorlds(Worlds):
         self.time_to_collision = wp.full(shape, wp.inf, dtype=float, device=device)
         self._all = wp.full(num_worlds, True, dtype=wp.bool, device=device)
 
+    def struct(self, decimation: int) -> Road:
+        """What kernels of a task see.
+
+        Args:
+            decimation: Physics steps in a control step.
+        """
+        road = Road()
+        road.lanes, road.agents = self.road, self.agents
+        road.driver_kind, road.driver_parameters = self.drivers.kind, self.drivers.parameters
+        road.leader, road.leader_gap = self.leader, self.leader_gap
+        road.follower, road.follower_gap = self.follower, self.follower_gap
+        road.time_to_collision = self.time_to_collision
+        road.vehicle_length = self.vehicle_parameters.length
+        road.wheelbase = self.vehicle_parameters.wheelbase
+        road.physics_dt, road.decimation = self.physics_dt, decimation
+        return road
+
     # Declared for type checkers; `__init__` sets them by name.
     active: wp.array
     x: wp.array
@@ -467,8 +493,11 @@ class RoadWorlds(Worlds):
             device=self.device,
         )
 
-    def physics(self, refreshed: bool = False) -> None:
-        """One physics step of `physics_dt` in every world; latches `collided` and `off_road`."""
+    def physics(self, first: bool = False) -> None:
+        """One physics step of `physics_dt` in every world; latches `collided` and `off_road`, which
+        the first one of a control step clears before."""
+        if first:
+            self.clear()
         shape = (self.num_worlds, self.num_agents)
         wp.launch(
             _drive,
@@ -483,7 +512,7 @@ class RoadWorlds(Worlds):
                 self.command_steering,
                 self.leader,
                 self.leader_gap,
-                refreshed,
+                first,
                 self.physics_dt,
             ],
             outputs=[self._input_acceleration, self._input_steering_velocity],
@@ -538,7 +567,7 @@ class RoadWorlds(Worlds):
         )
 
     def clear(self) -> None:
-        """Forget latched collisions and departures, at the start of a control step."""
+        """Forget latched collisions and departures."""
         wp.launch(
             _clear,
             dim=(self.num_worlds, self.num_agents),
@@ -557,15 +586,21 @@ class RoadWorlds(Worlds):
         )
 
     def reset(self, mask: wp.array) -> None:
-        """Park every agent of the masked worlds, inactive, at zero; drivers are left alone.
+        """Park every agent of the masked worlds, inactive, at zero, with its default driver.
 
         The task then writes active, x, y, heading, velocity, lane and s of those that take part.
         """
         wp.launch(
             _reset,
             dim=(self.num_worlds, self.num_agents),
-            inputs=[mask],
-            outputs=[self.agents, self.command_acceleration, self.command_steering],
+            inputs=[mask, self.drivers.defaults, self.num_learners],
+            outputs=[
+                self.agents,
+                self.command_acceleration,
+                self.command_steering,
+                self.drivers.kind,
+                self.drivers.parameters,
+            ],
             device=self.device,
         )
 

@@ -145,9 +145,9 @@ class _WatchedWorlds(ArticulatedWorlds):
         self.peaks = wp.zeros(3, dtype=int, device=self.device)
         self._counts = wp.zeros(self.num_worlds, dtype=int, device=self.device)
 
-    def physics(self, refreshed: bool = False) -> None:
+    def physics(self, first: bool = False) -> None:
         """One physics step, then a look at its contacts and constraint rows."""
-        super().physics(refreshed)
+        super().physics(first)
         data = self.data
         self._counts.zero_()
         wp.launch(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import mujoco
 import warp as wp
 
 from proveout.envs.core.errors import ModelError
 from proveout.envs.core.task import Task
+from proveout.envs.factory.arm import Arm, make_arm
 from proveout.envs.factory.worlds import ArticulatedWorlds, Capacities
+
+if TYPE_CHECKING:
+    from proveout.envs.core.simulation import Simulation
 
 # For hundreds to thousands of worlds; a task overrides what does not fit it.
 _PPO: dict[str, Any] = {
@@ -45,6 +49,7 @@ class ArticulatedTask(Task):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
     capacities: ClassVar[Capacities]
     worlds_class: ClassVar[type[ArticulatedWorlds]] = ArticulatedWorlds
+    tool: ClassVar[str] = "tcp"
 
     @abstractmethod
     def spec(self, *, visual: bool) -> Any:
@@ -74,6 +79,11 @@ class ArticulatedTask(Task):
         return self.worlds_class(
             self.model(), num_worlds, self.capacities, device, self.randomizations_of_engine()
         )
+
+    def engine(self, sim: Simulation) -> Arm:
+        """The arm, with the tool at the site `tool`."""
+        worlds: Any = sim.worlds
+        return make_arm(worlds.host_model, worlds.data, self.tool, sim.device)
 
     def scene(self) -> Any:
         """The model with everything that is drawn."""

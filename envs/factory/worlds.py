@@ -156,7 +156,7 @@ class ArticulatedWorlds(Worlds):
         # Before the physics as well: normalising a quaternion turns a NaN into a plausible pose.
         kernels.note_unsound(self.data, NON_FINITE_STATE, self._reason)
 
-    def physics(self, refreshed: bool = False) -> None:
+    def physics(self, first: bool = False) -> None:
         """One step of MuJoCo Warp."""
         with wp.ScopedDevice(self.device):
             self._mjw.step(self.model, self.data)

@@ -101,7 +101,7 @@ def test_a_refused_state_changes_nothing(workers):
     for state, words in (
         (planted(before, "core/episode_return", 3, np.nan), "core/episode_return: world 3 is not"),
         (planted(before, "core/command", (2, 0), np.inf), "core/command: world 2 is not finite"),
-        (planted(before, "highway/shadow_v", (1, 0), np.nan), "highway/shadow_v: world 1"),
+        (planted(before, "task/shadow_v", (1, 0), np.nan), "task/shadow_v: world 1"),
         (planted(before, "worlds/driver_parameters", (0, 3, 1), np.nan), "driver_parameters"),
         (planted(before, "worlds/x", (3, 0), np.inf), "worlds/x: world 3"),
         (text, "worlds/x: float32 expected"),

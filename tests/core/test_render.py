@@ -67,7 +67,7 @@ def test_the_goal_marker_is_where_the_goal_is(env):
     state = env.state_dict()
     places = []
     for height in (0.3, 0.6):
-        state["reach/goal_pos"][:] = [0.55, -0.35, height]
+        state["task/goal"][:, :3] = [0.55, -0.35, height]
         env.load_state_dict(state)
         frames = env.render()
         place, count = orange(frames[0])

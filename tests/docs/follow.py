@@ -87,7 +87,6 @@ class Follow(RoadTask):
         self._worlds = sim.worlds
 
     def control(self, sim):
-        self._worlds.clear()
         wp.launch(
             _control,
             dim=sim.num_worlds,

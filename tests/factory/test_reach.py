@@ -138,7 +138,8 @@ def goals(env, resets=20):
     env.reset(seed=3)
     for _ in range(resets):
         state = env.state_dict()
-        rows.append([state[f"reach/goal_{name}"] for name in ("angles", "pos", "quat")])
+        goal = state["task/goal"]
+        rows.append([state["task/goal_angles"], goal[:, :3], goal[:, 3:]])
         env.reset()
     return [np.concatenate(column) for column in zip(*rows, strict=True)]
 
@@ -163,7 +164,7 @@ def test_every_goal_lies_above_the_lowest_height():
     highest = ReachConfig.__dataclass_fields__["min_height"].metadata["high"]
     env = WarpVectorEnv(Reach(ReachConfig(min_height=highest)), 512, device="cpu", workers=1)
     env.reset(seed=0)
-    assert env.state_dict()["reach/goal_pos"][:, 2].min() > highest
+    assert env.state_dict()["task/goal"][:, 2].min() > highest
     env.close()
     with pytest.raises(ConfigError, match="min_height must be at most"):
         ReachConfig(min_height=0.9)
@@ -192,12 +193,12 @@ def test_the_observation_is_what_it_says(env, model):
     )
     for w in range(0, 64, 8):
         pos, quat = site_pose(model, state["worlds/qpos"][w])
-        offset = state["reach/goal_pos"][w] - pos
+        offset = state["task/goal"][w, :3] - pos
         np.testing.assert_allclose(entries["tcp_position"][w], pos, atol=1e-5)
         np.testing.assert_allclose(entries["goal_offset"][w], offset, atol=1e-5)
         near = np.clip(offset / 0.05, -1, 1)
         np.testing.assert_allclose(entries["goal_offset_near"][w], near, atol=2e-4)
-        goal = state["reach/goal_quat"][w][[3, 0, 1, 2]].astype(float)
+        goal = state["task/goal"][w, [6, 3, 4, 5]].astype(float)
         inverse, turn, vector = np.zeros(4), np.zeros(4), np.zeros(3)
         mujoco.mju_negQuat(inverse, quat)
         mujoco.mju_mulQuat(turn, goal, inverse)
@@ -212,8 +213,8 @@ def place(env, angles, goal_pos, goal_quat, **more):
     state["worlds/qpos"][:] = angles
     state["core/command"][:] = angles
     state["worlds/qvel"][:] = 0.0
-    state["reach/goal_pos"][:] = goal_pos
-    state["reach/goal_quat"][:] = goal_quat
+    state["task/goal"][:, :3] = goal_pos
+    state["task/goal"][:, 3:] = goal_quat
     for name, value in more.items():
         state[name.replace("__", "/")][:] = value
     env.load_state_dict(state)
@@ -303,24 +304,24 @@ def test_success_needs_a_quarter_of_a_second_within_the_tolerances(env, model, s
 
     state = hold(steps)
     assert (state["core/success"] == (steps >= 6)).all()
-    assert (state["reach/held"] == steps).all()
+    assert (state["task/held"] == steps).all()
     if steps < 6:
         # Away for one step, then back for five: still no success; the sixth makes it one.
-        state["reach/goal_pos"][:, 2] += 0.05
+        state["task/goal"][:, 2] += 0.05
         env.load_state_dict(state)
         state = hold(1)
-        assert (state["reach/held"] == 0).all()
-        state["reach/goal_pos"][:] = pos
+        assert (state["task/held"] == 0).all()
+        state["task/goal"][:, :3] = pos
         env.load_state_dict(state)
         assert not hold(5)["core/success"].any()
         assert hold(1)["core/success"].all()
     else:
         # Once reached it stays a success, and the time is that of the sixth step.
-        state["reach/goal_pos"][:, 2] += 0.05
+        state["task/goal"][:, 2] += 0.05
         env.load_state_dict(state)
         state = hold(3)
         assert state["core/success"].all()
-        np.testing.assert_allclose(state["reach/time"], 0.30, rtol=1e-6)
+        np.testing.assert_allclose(state["task/reach_time"], 0.30, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

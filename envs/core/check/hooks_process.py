@@ -62,7 +62,10 @@ class TriedSimulation(Simulation):
         def note_launch(given: Any) -> None:
             self._tell("hook", name, given["kernel"].key)
             for values in (given["inputs"] or (), given["outputs"] or ()):
-                self.given.update(id(value) for value in values)
+                for value in values:
+                    self.given.add(id(value))
+                    if isinstance(value, wp._src.codegen.StructInstance):
+                        self.given.update(id(getattr(value, name)) for name in value._cls.vars)
 
         def note_copy(given: Any) -> None:
             self.given.add(id(given["dest"]))
@@ -110,8 +113,8 @@ class TriedSimulation(Simulation):
                 array.assign(np.full_like(array.numpy(), _MARK))
 
     def of_the_task(self) -> list[str]:
-        """Names of the arrays that the task itself declared."""
-        return [name for name in self._state if not name.startswith("core/")]
+        """Names of the arrays that the task itself declared, and so must set back itself."""
+        return [name for name in self._state if not name.startswith(("core/", "task/"))]
 
 
 def check_bounds() -> None:
@@ -189,8 +192,8 @@ def _check_masks(sim: TriedSimulation, tell: Tell) -> None:
     observation.fill_(_MARK)  # written again, it would otherwise stay as it is
     sim.mark_state()
     for hook, launch in (
-        ("observe", lambda: sim.task.observe(sim, nobody, observation)),
-        ("reset", lambda: sim.task.reset(sim, nobody)),
+        ("observe", lambda: sim.hooks.observe(nobody, observation)),
+        ("reset", lambda: sim.hooks.reset(nobody)),
     ):
         tell("hook", hook, "")
         changed = sim.changed_by(launch)

@@ -36,6 +36,7 @@ class DriverTable:
 
     kind: (num_worlds, num_agents) int, a `DriverKind`.
     parameters: (num_worlds, num_agents, len(DriverColumn)) float, units as in `DriverColumn`.
+    defaults: (len(DriverColumn),) float, what each driver has when an episode begins.
     """
 
     num_worlds: int
@@ -44,9 +45,11 @@ class DriverTable:
     device: str
     kind: wp.array = field(init=False)
     parameters: wp.array = field(init=False)
+    defaults: wp.array = field(init=False)
 
     def __post_init__(self) -> None:
         shape = (self.num_worlds, self.num_agents)
+        self.defaults = wp.array(np.array(_DEFAULTS, np.float32), dtype=float, device=self.device)
         kind = np.full(shape, int(DriverKind.IDM), np.int32)
         kind[:, : self.num_learners] = int(DriverKind.EXTERNAL)
         self.kind = wp.array(kind, dtype=int, device=self.device)

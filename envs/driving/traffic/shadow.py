@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import warp as wp
 
-from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.drivers.idm import idm_acceleration, limit_braking
 from proveout.envs.driving.drivers.table import DriverColumn
+from proveout.envs.driving.road import Road
 
 wp.set_module_options({"enable_backward": False})
 
@@ -23,100 +23,64 @@ _COMFORTABLE = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
 _HARDEST = wp.constant(int(DriverColumn.MAX_DECELERATION))
 
 
-@wp.kernel
-def _start_kernel(
-    # In:
-    mask_in: wp.array[wp.bool],
-    agents: AgentArrays,
-    # Out:
-    leader_out: wp.array2d[int],
-    s_out: wp.array2d[float],
-    v_out: wp.array2d[float],
-):
-    worldid, agentid = wp.tid()
-    if not mask_in[worldid]:
-        return
-    s = agents.s[worldid, agentid]
-    leader = int(-1)
-    nearest = float(1.0e9)
-    for other in range(agents.active.shape[1]):
-        if agents.active[worldid, other] and agents.lane[worldid, other] == agents.lane[worldid, agentid]:  # fmt: skip # noqa: E501
-            ahead = agents.s[worldid, other] - s
-            if ahead > 0.0 and ahead < nearest:
-                nearest = ahead
-                leader = other
-    leader_out[worldid, agentid] = leader
-    s_out[worldid, agentid] = s
-    v_out[worldid, agentid] = agents.velocity[worldid, agentid]
-
-
+@wp.func
 def start_shadow(
-    mask: wp.array, agents: AgentArrays, leader: wp.array, s: wp.array, v: wp.array
-) -> None:
-    """Copy lane positions and speeds of the worlds in the mask, and find everyone's leader.
-
-    leader, s [m], v [m/s]: (num_worlds, num_agents), written.
-    """
-    wp.launch(
-        _start_kernel, dim=s.shape, inputs=[mask, agents], outputs=[leader, s, v], device=s.device
-    )
-
-
-@wp.kernel
-def _advance_kernel(
-    # In:
-    parameters_in: wp.array3d[float],
-    leader_in: wp.array2d[int],
-    length: float,
-    dt: float,
-    # In/out:
-    s_out: wp.array2d[float],
-    v_out: wp.array2d[float],
+    road: Road, w: int, leader: wp.array2d[int], s: wp.array2d[float], v: wp.array2d[float]
 ):
-    worldid = wp.tid()
-    # Only the learner's speed is asked for, so only the chain of cars ahead of it is moved. It is
-    # walked from the learner forward; a car's leader has not moved yet when the car decides.
-    agent = int(0)
-    for _ in range(s_out.shape[1]):
-        if agent >= 0:
-            leader = leader_in[worldid, agent]
-            v = v_out[worldid, agent]
-            gap = float(wp.inf)
-            leader_v = float(0.0)
-            if leader >= 0:
-                gap = s_out[worldid, leader] - s_out[worldid, agent] - length
-                leader_v = v_out[worldid, leader]
-            acceleration = idm_acceleration(
-                v,
-                gap,
-                leader_v,
-                parameters_in[worldid, agent, _DESIRED_SPEED],
-                parameters_in[worldid, agent, _HEADWAY],
-                parameters_in[worldid, agent, _MINIMUM_GAP],
-                parameters_in[worldid, agent, _MAX_ACCELERATION],
-                parameters_in[worldid, agent, _COMFORTABLE],
-            )
-            acceleration = limit_braking(
-                acceleration, v, parameters_in[worldid, agent, _HARDEST], dt
-            )
-            s_out[worldid, agent] = s_out[worldid, agent] + v * dt + 0.5 * acceleration * dt * dt
-            v_out[worldid, agent] = v + acceleration * dt
-            agent = leader
+    """Copy lane positions [m] and speeds [m/s] of a world, and find everyone's leader.
+
+    leader, s, v: (worlds, agents), row w is written.
+    """
+    agents = road.agents
+    for agent in range(agents.active.shape[1]):
+        here = agents.s[w, agent]
+        found = int(-1)
+        nearest = float(1.0e9)
+        for other in range(agents.active.shape[1]):
+            if agents.active[w, other] and agents.lane[w, other] == agents.lane[w, agent]:
+                ahead = agents.s[w, other] - here
+                if ahead > 0.0 and ahead < nearest:
+                    nearest = ahead
+                    found = other
+        leader[w, agent] = found
+        s[w, agent] = here
+        v[w, agent] = agents.velocity[w, agent]
 
 
+@wp.func
 def advance_shadow(
-    parameters: wp.array, leader: wp.array, length: float, dt: float, s: wp.array, v: wp.array
-) -> None:
+    road: Road, w: int, leader: wp.array2d[int], s: wp.array2d[float], v: wp.array2d[float]
+):
     """One physics step of the learner's shadow and of everyone ahead of it in its first lane.
 
-    Args:
-        parameters: driver table, (num_worlds, num_agents, columns).
-        leader: from `start_shadow`.
-        length: of a car [m].
-        dt: [s].
-        s: [m]. v: [m/s]. Both written.
+    leader, s, v: From `start_shadow`; s and v are written.
     """
-    wp.launch(
-        _advance_kernel, dim=s.shape[0], inputs=[parameters, leader, length, dt], outputs=[s, v],
-        device=s.device,
-    )  # fmt: skip
+    # Only the learner's speed is asked for, so only the chain of cars ahead of it is moved. It is
+    # walked from the learner forward; a car's leader has not moved yet when the car decides.
+    dt = road.physics_dt
+    agent = int(0)
+    for _ in range(s.shape[1]):
+        if agent >= 0:
+            ahead = leader[w, agent]
+            speed = v[w, agent]
+            gap = float(wp.inf)
+            leader_speed = float(0.0)
+            if ahead >= 0:
+                gap = s[w, ahead] - s[w, agent] - road.vehicle_length
+                leader_speed = v[w, ahead]
+            acceleration = idm_acceleration(
+                speed,
+                gap,
+                leader_speed,
+                road.driver_parameters[w, agent, _DESIRED_SPEED],
+                road.driver_parameters[w, agent, _HEADWAY],
+                road.driver_parameters[w, agent, _MINIMUM_GAP],
+                road.driver_parameters[w, agent, _MAX_ACCELERATION],
+                road.driver_parameters[w, agent, _COMFORTABLE],
+            )
+            acceleration = limit_braking(
+                acceleration, speed, road.driver_parameters[w, agent, _HARDEST], dt
+            )
+            s[w, agent] = s[w, agent] + speed * dt + 0.5 * acceleration * dt * dt
+            v[w, agent] = speed + acceleration * dt
+            agent = ahead

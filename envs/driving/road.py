@@ -1,0 +1,97 @@
+"""A road world as kernels of a task see it: lanes, agents, drivers and who is near whom."""
+
+from __future__ import annotations
+
+import warp as wp
+
+from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.drivers.table import DriverColumn
+from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose
+
+wp.set_module_options({"enable_backward": False})
+
+_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
+_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
+_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
+_DECELERATION = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
+
+
+@wp.struct
+class Road:
+    """Arrays of the engine, of all worlds (N) with their agents (A); agent 0 is the learner.
+
+    Attributes:
+        lanes: The road network, the same in all worlds.
+        agents: Their state and what is derived from it, each (N, A).
+        driver_kind: A `DriverKind`, (N, A). driver_parameters: Columns `DriverColumn`, (N, A, 7).
+        leader, follower: Index of the agent ahead and behind in the own, left and right lane, -1
+            for none, (N, A, 3). leader_gap, follower_gap: Bumper to bumper [m], likewise.
+        time_to_collision: With the leader in the own lane [s], (N, A).
+        vehicle_length, wheelbase: Of every vehicle [m].
+        physics_dt: [s]. decimation: Physics steps in a control step.
+    """
+
+    lanes: LaneArrays
+    agents: AgentArrays
+    driver_kind: wp.array2d[int]
+    driver_parameters: wp.array3d[float]
+    leader: wp.array3d[int]
+    leader_gap: wp.array3d[float]
+    follower: wp.array3d[int]
+    follower_gap: wp.array3d[float]
+    time_to_collision: wp.array2d[float]
+    vehicle_length: float
+    wheelbase: float
+    physics_dt: float
+    decimation: int
+
+
+@wp.func
+def place_agent(road: Road, w: int, agent: int, lane: int, s: float, velocity: float):
+    """Put an agent on the centre line of a lane, at arc length s [m], with a speed [m/s]."""
+    x, y, heading, _curvature = lane_pose(road.lanes, lane, s)
+    road.agents.active[w, agent] = True
+    road.agents.lane[w, agent] = lane
+    road.agents.s[w, agent] = s
+    road.agents.d[w, agent] = 0.0
+    road.agents.x[w, agent] = x
+    road.agents.y[w, agent] = y
+    road.agents.heading[w, agent] = heading
+    road.agents.velocity[w, agent] = velocity
+
+
+@wp.func
+def set_driver(
+    road: Road,
+    w: int,
+    agent: int,
+    kind: int,
+    desired_speed: float,
+    time_headway: float,
+    max_acceleration: float,
+    comfortable_deceleration: float,
+):
+    """Say what drives an agent; parameters that are not named keep the defaults of the engine.
+
+    Units: m/s, s, m/s2, m/s2.
+    """
+    road.driver_kind[w, agent] = kind
+    road.driver_parameters[w, agent, _DESIRED_SPEED] = desired_speed
+    road.driver_parameters[w, agent, _HEADWAY] = time_headway
+    road.driver_parameters[w, agent, _MAX_ACCELERATION] = max_acceleration
+    road.driver_parameters[w, agent, _DECELERATION] = comfortable_deceleration
+
+
+@wp.func
+def heading_error(road: Road, w: int, agent: int) -> float:
+    """Angle from the lane to the agent [rad], not wrapped."""
+    agents = road.agents
+    _x, _y, heading, _curvature = lane_pose(road.lanes, agents.lane[w, agent], agents.s[w, agent])
+    return agents.heading[w, agent] - heading
+
+
+@wp.func
+def lateral_acceleration(road: Road, w: int, agent: int) -> float:
+    """Of the kinematic single-track model: v squared times tan(steering) / wheelbase [m/s2]."""
+    velocity = road.agents.velocity[w, agent]
+    return velocity * velocity * wp.tan(road.agents.steering[w, agent]) / road.wheelbase
