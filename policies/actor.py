@@ -5,7 +5,6 @@ No pickle, sizes bounded, checked before use: a policy from outside can be loade
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from proveout.policies.atomic import atomic_path
 from proveout.policies.card import (
     ACTIVATIONS,
     card_path,
     check_digest,
     read_with_card,
-    write_card,
+    write_with_card,
 )
 from proveout.policies.errors import PolicyError
 
@@ -139,16 +137,14 @@ def save_actor(policy: Any, path: Path | str, card: Mapping[str, Any]) -> Path:
             `network` and `weights_sha256` are added.
 
     Raises:
-        PolicyError: a policy that cannot be exported, or another suffix.
+        PolicyError: a policy that cannot be exported, another suffix, or a file that cannot be
+            written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     path = _weights_path(path)
     network = as_network(policy)
-    with atomic_path(path) as temporary:
-        save_file(network.tensors(), str(temporary))
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    return write_card(path, card, network.describe(), digest)
+    return write_with_card(path, save(network.tensors()), card, network.describe())
 
 
 def as_network(policy: Any) -> Network:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from proveout.policies.atomic import write_atomic
+from proveout.policies.atomic import read_regular, write_described
 from proveout.policies.errors import PolicyError
 
 FORMAT = "proveout-actor"
@@ -20,6 +19,7 @@ _READABLE = {(FORMAT, VERSION), ("proveout-mlp-actor", 1)}
 MAX_WEIGHTS_BYTES = 256 * 2**20
 MAX_CARD_BYTES = 8 * 2**20
 MAX_LAYERS = 64
+_LARGEST = (2.0 - 2.0**-23) * 2.0**127
 
 # Names in presets and on cards -> classes of torch.nn, with their default parameters.
 ACTIVATIONS = {
@@ -44,26 +44,36 @@ def card_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def write_card(
-    path: Path, card: Mapping[str, Any], network: Mapping[str, Any], digest: str
+def write_with_card(
+    path: Path, data: bytes, card: Mapping[str, Any], network: Mapping[str, Any]
 ) -> Path:
-    """Write the card of the policy file `path`; return its own path.
+    """Write a policy's file and its card; return the card's path.
 
     Args:
-        path: The policy's file, which is there already.
+        path: The policy's file.
+        data: Its bytes.
         card: What is told of the policy.
         network: What is needed to use it.
-        digest: SHA-256 of the policy's file.
+
+    Raises:
+        PolicyError: one of them cannot be written; then neither is.
     """
     whole = {
         "format": FORMAT,
         "version": VERSION,
         **card,
         "network": dict(network),
-        "weights_sha256": digest,
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
     target = card_path(path)
-    write_atomic(target, json.dumps(whole, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(whole, indent=1, allow_nan=False) + "\n"
+    try:
+        write_described(path, data, target, text)
+    except OSError as error:
+        raise PolicyError(
+            f"{path} and its card cannot be written: {error.strerror or error}; make room, or "
+            "choose another place for it."
+        ) from error
     return target
 
 
@@ -89,10 +99,9 @@ def check_digest(path: Path, data: bytes, card: Mapping[str, Any]) -> None:
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Return a file's bytes, at most `limit`."""
+    """Return a regular file's bytes, at most `limit`."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        data = read_regular(path, limit)
     except FileNotFoundError as error:
         raise PolicyError(
             f"{path} does not exist; a policy is a .safetensors or .onnx file with its JSON card "
@@ -103,6 +112,11 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise PolicyError(f"{path} is larger than {limit // 2**20} MiB, too large for a policy.")
     return data
+
+
+def is_float32(value: Any) -> bool:
+    """Return whether a value of JSON is a number that is finite as float32."""
+    return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -116,6 +130,9 @@ def _read_card(path: Path) -> dict[str, Any]:
     version: Any = card.get("version")
     if type(version) is not int or (card["format"], version) not in _READABLE:
         raise PolicyError(f"{path} has version {version!r}; this release reads version {VERSION}.")
+    for key in ("observation", "action"):
+        if key in card and not isinstance(card[key], dict):
+            raise PolicyError(f"{path}: '{key}' must be the JSON object of a layout; export again.")
     network: Any = card.get("network")
     if not isinstance(network, dict) or not isinstance(card.get("weights_sha256"), str):
         raise PolicyError(f"{path} has no 'network' or no 'weights_sha256'; export again.")
@@ -128,11 +145,14 @@ def _read_card(path: Path) -> dict[str, Any]:
             raise PolicyError(f"{path}: network.{key} is {network.get(key)!r}, expected {known}.")
     for key in ("action_low", "action_high"):
         values: Any = network.get(key)
-        numbers = isinstance(values, list) and all(
-            type(v) in (int, float) and math.isfinite(v) for v in values
-        )
+        numbers = isinstance(values, list) and all(is_float32(value) for value in values)
         if not numbers or len(values) != sizes[-1]:
-            raise PolicyError(f"{path}: network.{key} must be {sizes[-1]} finite numbers.")
+            raise PolicyError(
+                f"{path}: network.{key} must be {sizes[-1]} numbers that are finite as float32."
+            )
+    bounds = zip(network["action_low"], network["action_high"], strict=True)
+    if any(low > high for low, high in bounds):
+        raise PolicyError(f"{path}: network.action_low is above network.action_high.")
     features: Any = network.get("features")
     if features is not None and (
         not isinstance(features, dict)

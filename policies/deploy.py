@@ -7,7 +7,6 @@ ONNX needs the packages onnx, onnxscript and onnxruntime: pip install 'proveout[
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 import tempfile
@@ -19,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from proveout.policies.actor import Network
-from proveout.policies.atomic import atomic_path
-from proveout.policies.card import check_digest, read_with_card, write_card
+from proveout.policies.card import check_digest, read_with_card, write_with_card
 from proveout.policies.errors import PolicyError
+from proveout.policies.onnx_graph import OnnxGraph
 
 _EXTRA = "pip install 'proveout[export]'"
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
@@ -47,9 +46,12 @@ class OnnxActor:
             name: Of the file, for messages.
 
         Raises:
-            PolicyError: onnxruntime is missing, or the model is damaged or of another kind.
+            PolicyError: onnx or onnxruntime is missing, or the model is damaged, of another kind,
+                or not one whose work is bounded.
         """
         runtime = _runtime()
+        self._graph = OnnxGraph(data, name)
+        self.observation_size = self._graph.observation_size
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1  # the workers of the worlds hold the cores
         options.log_severity_level = 4  # what is wrong is told by the exception
@@ -66,24 +68,12 @@ class OnnxActor:
             ) from error
         self.card = dict(card)
         self.action_size = len(card["network"]["action_low"])
-        self.observation_size = self._input_size(name)
-
-    def _input_size(self, name: str) -> int:
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        fine = len(inputs) == len(outputs) == 1
-        if not fine or (inputs[0].name, outputs[0].name) != ("observation", "action"):
-            raise PolicyError(f"{name} must have one input 'observation' and one output 'action'.")
-        shape, kind = inputs[0].shape, inputs[0].type
-        if kind != "tensor(float)" or len(shape) != 2 or type(shape[1]) is not int:
-            raise PolicyError(f"{name}: 'observation' is {kind} {shape}, expected float (N, O).")
-        if outputs[0].type != "tensor(float)":
-            raise PolicyError(f"{name}: 'action' is {outputs[0].type}, expected float.")
-        return int(shape[1])
 
     def predict(self, observation: np.ndarray) -> np.ndarray:
         """Return actions (N, A) or (A,) for observations (N, O) or (O,)."""
         given = np.ascontiguousarray(observation, np.float32)
         rows = given if given.ndim == 2 else given[None]
+        self._graph.require_bounded(len(rows))
         try:
             (actions,) = self._session.run(["action"], {"observation": rows})
         except Exception as error:  # as in the constructor
@@ -121,7 +111,7 @@ def save_onnx(
             the card, what it raises keeps the file from being written.
 
     Raises:
-        PolicyError: the packages for it are missing.
+        PolicyError: the packages for it are missing, or the file cannot be written.
     """
     import torch
 
@@ -129,29 +119,25 @@ def save_onnx(
 
     _runtime()
     try:
-        import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise PolicyError(f"writing ONNX needs the package {error.name}: {_EXTRA}") from error
     graph = actor_graph(network)
     example = torch.zeros(_EXAMPLE_ROWS, graph.observation_size)
-    with atomic_path(path) as temporary:
-        with _quiet():
-            torch.onnx.export(
-                graph,
-                (example,),
-                str(temporary),
-                input_names=["observation"],
-                output_names=["action"],
-                dynamic_shapes=({0: torch.export.Dim("worlds")},),
-                external_data=False,
-                dynamo=True,
-                verbose=False,
-            )
-        data = temporary.read_bytes()
-        described = {"network": network.describe()}
-        found = check(OnnxActor(data, described, path.name))
-    return write_card(path, {**card, **found}, network.describe(), hashlib.sha256(data).hexdigest())
+    with _quiet():
+        program: Any = torch.onnx.export(
+            graph,
+            (example,),
+            input_names=["observation"],
+            output_names=["action"],
+            dynamic_shapes=({0: torch.export.Dim("worlds")},),
+            dynamo=True,
+            verbose=False,
+        )
+    data: bytes = program.model_proto.SerializeToString()
+    described = {"network": network.describe()}
+    found = check(OnnxActor(data, described, path.name))
+    return write_with_card(path, data, {**card, **found}, network.describe())
 
 
 def save_torchscript(
@@ -167,6 +153,9 @@ def save_torchscript(
         path: Ends in .pt.
         card: As for `save_actor`.
         check: As for `save_onnx`.
+
+    Raises:
+        PolicyError: the file cannot be written.
     """
     import torch
 
@@ -174,13 +163,13 @@ def save_torchscript(
 
     graph = actor_graph(network)
     example = torch.zeros(_EXAMPLE_ROWS, graph.observation_size)
-    with atomic_path(path) as temporary:
-        with _quiet():
-            torch.jit.trace(graph, (example,)).save(str(temporary))
-            loaded = torch.jit.load(str(temporary))
-        found = check(_ScriptActor(loaded))
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    return write_card(path, {**card, **found}, network.describe(), digest)
+    buffer = io.BytesIO()
+    with _quiet():
+        torch.jit.save(torch.jit.trace(graph, (example,)), buffer)
+        buffer.seek(0)
+        loaded = torch.jit.load(buffer)
+    found = check(_ScriptActor(loaded))
+    return write_with_card(path, buffer.getvalue(), {**card, **found}, network.describe())
 
 
 class _ScriptActor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from proveout.policies.actor import ACTIVATIONS, Features, Network, activation_class
+from proveout.policies.card import is_float32
 from proveout.policies.errors import PolicyError
 from proveout.policies.networks import NETWORKS, LayoutEncoder, plain_layout
 from proveout.policies.normalize import ObservationNormalizer
@@ -40,7 +41,7 @@ class FeatureGraph(nn.Module):
             size, clip, epsilon = (normalizer.get(key) for key in ("size", "clip", "epsilon"))
             if type(size) is not int or not 0 < size <= 10_000_000:
                 raise PolicyError(f"the normaliser has size {size!r}.")
-            if not all(type(x) in (int, float) and 0 < x < math.inf for x in (clip, epsilon)):
+            if not all(is_float32(x) and x > 0 for x in (clip, epsilon)):
                 raise PolicyError("the normaliser's clip and epsilon must be positive numbers.")
             self.normalizer = ObservationNormalizer(size, layout, clip=clip, epsilon=epsilon)
             self.size = self.features = size

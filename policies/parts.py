@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from proveout.policies.card import is_float32
 from proveout.policies.errors import PolicyError
 
 # Far beyond any observation: a layout from a file must not ask for more.
@@ -98,7 +99,7 @@ def _part(row: Any, number: int, start: int) -> Part:
     bounds = []
     for key, unbounded in (("low", -math.inf), ("high", math.inf)):
         bound = row.get(key)
-        if bound is not None and type(bound) not in (int, float):
+        if bound is not None and not is_float32(bound):
             raise PolicyError(f"entry '{name}' of an observation layout has {key} {bound!r}.")
         bounds.append(unbounded if bound is None else float(bound))
     return Part(name, start, sides, _kind(name, sides, row.get("set") is True), *bounds)

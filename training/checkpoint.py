@@ -8,9 +8,11 @@ several ranks, the worlds and observations of rank r > 0 are in `env-r.npz` and 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import random
-import shutil
+import re
 import tempfile
 import warnings
 import zipfile
@@ -23,7 +25,7 @@ import numpy as np
 from proveout.envs.core.errors import RunError
 from proveout.policies.atomic import publish_folder
 from proveout.training.distributed import Ranks
-from proveout.training.run import dump_json, read_json
+from proveout.training.run import cannot_write, dump_json, read_bounded, read_json, refuse_link
 
 KEPT = 2
 _STATE = "state.json"
@@ -31,6 +33,11 @@ _POLICY = "policy.zip"
 _ENV = "env.npz"
 _LOOP = "loop.npz"
 _BUFFER = "buffer.npz"
+# Names of a checkpoint, of one that is not whole yet, and of one that is being removed.
+_NAME = re.compile(r"\d{12,}")
+_UNFINISHED = re.compile(r"\.new-[a-z0-9_]{8}|\.old-\d{12,}")
+_CONTENT = re.compile(r"policy\.zip|state\.json|buffer\.npz|(env|loop)(-\d+)?\.npz")
+_MAX_FILE_BYTES = 64 * 2**30
 _BUFFER_ARRAYS = (
     "observations",
     "next_observations",
@@ -51,7 +58,8 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint between two roll-outs; keep the newest `KEPT`.
 
-    All ranks call this together; the first one writes.
+    All ranks call this together; the first one writes. Nothing but what this function has made is
+    ever removed.
 
     Args:
         parent: Folder of the run's checkpoints.
@@ -60,16 +68,46 @@ def save_checkpoint(
         training_seconds: Wall-clock time of training so far [s].
         stop_requested: Kept for the record: the training stopped here because it was told to.
         ranks: Those that train together; None: this process alone.
+
+    Raises:
+        RunError: the folder is a link, or the checkpoint cannot be written; then it is not there.
     """
     final = parent / f"{model.num_timesteps:012d}"
     states = (ranks or Ranks()).collect(_rank_state(model, venv))
-    if states is None or final.is_dir():
+    if states is None:
         return final
-    parent.mkdir(parents=True, exist_ok=True)
-    for leftover in parent.glob(".*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
-    model.save(temporary / _POLICY)
+    refuse_link(parent)
+    if final.is_dir() and _defect(final) is None:
+        return final
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for path in parent.iterdir():
+            if _UNFINISHED.fullmatch(path.name):
+                _remove(path)
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+        try:
+            _write(temporary, model, training_seconds, stop_requested, states)
+            _retire(final)  # a damaged one
+            publish_folder(temporary, final)
+        except BaseException:
+            _remove(temporary)
+            raise
+        for old in list_checkpoints(parent)[:-KEPT]:
+            _retire(old)
+    except OSError as error:
+        raise cannot_write(final, error) from error
+    return final
+
+
+def _write(
+    temporary: Path,
+    model: Any,
+    training_seconds: float,
+    stop_requested: bool,
+    states: list[Any],
+) -> None:
+    """Write all files of a checkpoint."""
+    (temporary / _POLICY).write_bytes(zipped(model))
     for rank, (worlds, loop, _) in enumerate(states):
         if worlds is not None:
             np.savez(temporary / _of_rank(_ENV, rank), **worlds)
@@ -95,20 +133,58 @@ def save_checkpoint(
     state["files"] = {file.name: _digest(file) for file in sorted(temporary.iterdir())}
     (temporary / _STATE).write_text(dump_json(state))
     temporary.chmod(0o755)
-    publish_folder(temporary, final)
-    for old in list_checkpoints(parent)[:-KEPT]:
-        # Renamed first: a kill while deleting must not leave half a checkpoint under its name.
-        doomed = old.with_name(f".old-{old.name}")
-        old.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
-    return final
+
+
+def zipped(model: Any) -> bytes:
+    """Return an algorithm as the bytes of a zip of Stable-Baselines3.
+
+    Written from memory, a file that cannot be written is an `OSError`; torch's own writer has
+    several others for it.
+    """
+    buffer = io.BytesIO()
+    model.save(buffer)
+    return buffer.getvalue()
 
 
 def list_checkpoints(parent: Path) -> list[Path]:
     """Return the checkpoints of a run, oldest first."""
     if not parent.is_dir():
         return []
-    return sorted(path for path in parent.iterdir() if path.name.isdigit() and path.is_dir())
+    return sorted(
+        path
+        for path in parent.iterdir()
+        if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder holds nothing but files of a checkpoint."""
+    return (
+        folder.is_dir()
+        and not folder.is_symlink()
+        and all(
+            _CONTENT.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+            for path in folder.iterdir()
+        )
+    )
+
+
+def _retire(folder: Path) -> None:
+    """Remove a checkpoint; a folder of that name that is none is left as it is."""
+    if (folder / _STATE).is_file() and _is_ours(folder):
+        # Renamed first: a kill while deleting must not leave half a checkpoint under its name.
+        doomed = folder.with_name(f".old-{folder.name}")
+        folder.rename(doomed)
+        _remove(doomed)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint, whole or not; anything else is left as it is."""
+    with contextlib.suppress(OSError):  # what cannot be removed is tried again next time
+        if _is_ours(folder):
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
 
 
 def latest_checkpoint(parent: Path) -> Path | None:
@@ -131,8 +207,20 @@ def latest_checkpoint(parent: Path) -> Path | None:
 
 
 def read_checkpoint_state(folder: Path) -> dict[str, Any]:
-    """Return the `state.json` of a checkpoint."""
-    return read_json(folder / _STATE)
+    """Return the `state.json` of a checkpoint.
+
+    Raises:
+        RunError: unreadable, or without the figures of a training.
+    """
+    state = read_json(folder / _STATE)
+    seconds, logged = state.get("training_seconds"), state.get("logged")
+    figures = isinstance(logged, dict) and all(_is_number(value) for value in logged.values())
+    if not _is_number(seconds) or not figures:
+        raise RunError(
+            f"{folder / _STATE}: 'training_seconds' must be a number and 'logged' an object of "
+            "numbers; remove this checkpoint, and the one before it is used."
+        )
+    return state
 
 
 def load_checkpoint(
@@ -146,7 +234,7 @@ def load_checkpoint(
         RunError: the checkpoint does not fit the algorithm or the environment.
     """
     ranks = ranks or Ranks()
-    state = read_json(folder / _STATE)
+    state = read_checkpoint_state(folder)
     load_parameters(folder / _POLICY, model)
     try:
         same = int(state["ranks"]) == ranks.size
@@ -171,25 +259,36 @@ def load_checkpoint(
             _load_buffer(folder / _BUFFER, model.replay_buffer, state["buffer"])
         if same:  # last: building draws numbers too
             _set_random_state(model, state["generators"][ranks.rank], loop)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (
+        *(KeyError, IndexError, TypeError, ValueError, AttributeError),
+        *(ArithmeticError, RuntimeError),
+    ) as error:
         raise RunError(
             f"checkpoint {folder} does not fit this environment or algorithm: {error}"
         ) from error
     return state
 
 
-def read_networks(path: Path, device: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_networks(
+    path: Path, device: Any, data: bytes | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return networks and optimisers, and single tensors, of a Stable-Baselines3 zip.
 
     Its pickled part is left alone.
+
+    Args:
+        path: Of the zip.
+        device: Torch device.
+        data: Its bytes, if they have been read already.
 
     Raises:
         RunError: missing or damaged.
     """
     from stable_baselines3.common.save_util import load_from_zip_file
 
+    file = io.BytesIO(read_bounded(path, _MAX_FILE_BYTES) if data is None else data)
     try:
-        _, parameters, variables = load_from_zip_file(path, load_data=False, device=device)
+        _, parameters, variables = load_from_zip_file(file, load_data=False, device=device)
     except Exception as error:  # zipfile, zlib, torch and SB3 raise a dozen kinds
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path} is missing or damaged ({first}).") from error
@@ -233,8 +332,14 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def _defect(folder: Path) -> str | None:
     """Return why a checkpoint cannot be used, or None."""
     try:
+        if not _is_ours(folder):
+            return f"{folder} holds what no checkpoint holds"
         digests = read_json(folder / _STATE)["files"]
-        changed = [name for name, digest in digests.items() if _digest(folder / name) != digest]
+        changed = [
+            name
+            for name, digest in digests.items()
+            if not _CONTENT.fullmatch(name) or _digest(folder / name) != digest
+        ]
     except (RunError, KeyError, AttributeError, OSError) as error:
         return f"{folder}: {error}"
     return f"{folder / changed[0]} has changed" if changed else None

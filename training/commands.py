@@ -23,14 +23,14 @@ from proveout.training.arguments import (
 )
 from proveout.training.failures import check_output
 from proveout.training.invalid import explained
-from proveout.training.run import EVALUATION, MANIFEST, Run, dump_json, read_json
+from proveout.training.run import MANIFEST, Run, dump_json
 from proveout.training.streams import quiet_stdout
 from proveout.training.tasks import (
     WorldsSpec,
     described_tasks,
     is_task_id,
     nearest_task,
-    run_task_class,
+    run_config,
     task_class,
     task_ids,
 )
@@ -190,8 +190,8 @@ def train_command(arguments: Sequence[str], prog: str, text: str) -> int:
 
 def _status(run: Run) -> int:
     """Return 1 for a finished run whose evaluation has no valid episode, else 0."""
-    path = run.folder / EVALUATION
-    return 0 if not path.is_file() or read_json(path)["episodes"] else 1
+    told = run.evaluation()
+    return 0 if told is None or told["episodes"] else 1
 
 
 def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
@@ -530,8 +530,7 @@ def _resolve(target: str | None) -> tuple[str | None, Run | None, Any]:
     path = Path(target)
     if path.is_dir() or path.is_absolute() or target.startswith("."):
         run = Run.open(path)
-        config_class = run_task_class(run).config_class
-        return run.env_id, run, config_class.from_dict(run.manifest["config"])
+        return run.env_id, run, run_config(run)
     if not is_task_id(target):
         match = nearest_task(target)
         hint = f"did you mean {match!r}?" if match else "`proveout list` shows the ids"

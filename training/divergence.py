@@ -27,6 +27,11 @@ def learn(model: Any, samples: int, **arguments: Any) -> None:
         if _sane(model):
             raise
         raise _diverged(model) from error
+    refuse_diverged(model)
+
+
+def refuse_diverged(model: Any) -> None:
+    """Raise DivergedError unless the networks of an algorithm are sane."""
     if not _sane(model):
         raise _diverged(model)
 

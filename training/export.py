@@ -15,8 +15,8 @@ from proveout.policies.actor import Actor, Network, as_network, save_actor
 from proveout.policies.deploy import save_onnx, save_torchscript
 from proveout.policies.errors import PolicyError
 from proveout.training.policy_source import Policy, actions_of, run_policy
-from proveout.training.run import EVALUATION, Run, plain, read_json
-from proveout.training.tasks import WorldsSpec, make_worlds, run_task_class
+from proveout.training.run import Run, SavedPolicy, plain
+from proveout.training.tasks import WorldsSpec, make_worlds, run_config
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
 CHECKED_OBSERVATIONS = 1000
@@ -64,17 +64,18 @@ def export(run: Run, out: Path | None = None, kind: str | None = None) -> Export
         kind: Key of `SUFFIXES`; None: by the suffix of `out`, or "safetensors".
 
     Raises:
-        RunError: the run is not finished.
+        RunError: the run is not finished, or its manifest says what cannot be.
         PolicyError: its network cannot be exported, another suffix, a package that is missing, or
-            a file that differs from the policy.
+            a file that differs from the policy or cannot be written.
         UnknownNameError: unknown format.
     """
     kind, out = _format(kind, out)
-    config = run_task_class(run).config_class.from_dict(run.manifest["config"])
+    config = run_config(run)
+    saved = run.read_policy()
     env = make_worlds(WorldsSpec(run.env_id, config, num_envs=1, device="cpu", workers=1))
     try:
-        policy = run_policy(run, env)
-        card = policy_card(run, env.unwrapped)
+        policy = run_policy(run, env, saved=saved)
+        card = policy_card(run, saved, env.unwrapped)
     finally:
         env.close()
     return save_policy(policy, out, kind, card)
@@ -157,18 +158,17 @@ def _normalizer(network: Network) -> dict[str, Any] | None:
     return {**told, "samples": float(count.max())}
 
 
-def policy_card(run: Run, env: Any) -> dict[str, Any]:
-    """Return what is known of a run's policy.
+def policy_card(run: Run, saved: SavedPolicy, env: Any) -> dict[str, Any]:
+    """Return what is known of a run's policy; None stands for what is not known of this one.
 
     Args:
         run: The run.
+        saved: Its policy.
         env: Its vector environment, unwrapped: layouts and control rate.
     """
-    manifest = run.manifest
-    evaluation = None
-    if (run.folder / EVALUATION).is_file():
-        told = read_json(run.folder / EVALUATION)
-        evaluation = {key: told[key] for key in _EVALUATION_KEYS if key in told}
+    manifest, facts = run.manifest, saved.facts
+    told = run.evaluation(saved)
+    evaluation = told and {key: told[key] for key in _EVALUATION_KEYS if key in told}
     return plain(
         {
             "env_id": run.env_id,
@@ -179,12 +179,12 @@ def policy_card(run: Run, env: Any) -> dict[str, Any]:
             "control_rate": {"value": 1.0 / env.config.control_dt, "unit": "Hz"},
             "training": {
                 "algo": manifest["algo"],
-                "preset": manifest["preset"],
+                "preset": facts.get("preset"),
                 "seed": manifest["seed"],
-                "samples": manifest.get("num_timesteps"),
-                "seconds": manifest.get("training_seconds"),
-                "device": manifest.get("device"),
-                "workers": manifest.get("workers"),
+                "samples": facts.get("num_timesteps"),
+                "seconds": facts.get("training_seconds"),
+                "device": facts.get("device"),
+                "workers": facts.get("workers"),
                 "processor": manifest.get("processor"),
                 "git": manifest.get("git"),
             },

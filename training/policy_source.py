@@ -14,9 +14,11 @@ from proveout.policies.actor import Actor, load_actor
 from proveout.policies.deploy import OnnxActor, load_onnx
 from proveout.policies.errors import PolicyError
 from proveout.policies.pretrained import pretrained
-from proveout.training.run import Run, read_json
+from proveout.training.run import Run, SavedPolicy
 
 NAMES = ("random", "expert", "pretrained")
+# A weight whose square is beyond float32.
+_LARGEST = 2.0**64
 
 
 class Policy(Protocol):
@@ -133,26 +135,39 @@ class _Expert:
         return actions
 
 
-def run_policy(run: Run, env: Any, device: str = "cpu") -> Policy:
+def run_policy(run: Run, env: Any, device: str = "cpu", saved: SavedPolicy | None = None) -> Policy:
     """Return the finished policy of a run, without unpickling anything.
 
+    Args:
+        run: The run.
+        env: Vector environment of its task.
+        device: Torch device.
+        saved: The policy's file, if it has been read already.
+
     Raises:
-        RunError: not finished, damaged, or of another task.
+        RunError: not finished, damaged, diverged, or of another task.
     """
     from proveout.training.checkpoint import read_networks
     from proveout.training.presets import build_policy, layout_of, run_preset
 
-    path = run.policy_path()
+    saved = saved or run.read_policy()
     if run.env_id != _env_id(env):
         raise RunError(f"{run.folder} is a run of {run.env_id}, not of {_env_id(env)}.")
     preset = run_preset(run)
     spaces = (env.single_observation_space, env.single_action_space)
     policy = build_policy(preset, *spaces, device=device, layout=layout_of(env))
-    parameters, _ = read_networks(path, device)
+    parameters, _ = read_networks(saved.path, device, saved.data)
     try:
         policy.load_state_dict(parameters["policy"])
-    except (KeyError, RuntimeError) as error:
-        raise RunError(f"{path} is of another network ({str(error).splitlines()[0]}).") from error
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise RunError(
+            f"{saved.path} is of another network ({str(error).splitlines()[0]})."
+        ) from error
+    if not all(bool((weight.abs() < _LARGEST).all()) for weight in policy.parameters()):
+        raise RunError(
+            f"{saved.path} holds numbers that are not finite, or whose products are not: its "
+            "training diverged; train again with a lower learning_rate."
+        )
     policy.set_training_mode(False)
     return policy
 
@@ -164,20 +179,21 @@ def difference(card: Mapping[str, Any], layout: Any, key: str = "observation") -
         card: Of a policy.
         layout: Of the environment.
         key: "observation" or "action".
+
+    Raises:
+        PolicyError: what the card has there is no layout.
     """
     import json
 
-    from proveout.envs.core.layout import ObservationLayout
+    from proveout.envs.core.layout import LayoutError, ObservationLayout
 
-    if not isinstance(card.get(key), dict):
+    if key not in card:  # not known: the sizes alone are compared
         return []
-    told = ObservationLayout.from_json(json.dumps(card[key]))
+    try:
+        told = ObservationLayout.from_json(json.dumps(card[key]))
+    except LayoutError as error:
+        raise PolicyError(f"'{key}' on its card is no layout: {error}") from error
     return list(told.difference(layout))
-
-
-def read_card(path: Path | str) -> dict[str, Any]:
-    """Return the card beside a policy file."""
-    return read_json(Path(path).with_suffix(".json"))
 
 
 def _file_policy(path: Path, env: Any, device: str) -> Actor | OnnxActor:

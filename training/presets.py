@@ -225,6 +225,10 @@ def make_preset(
     for key in data:
         if key not in known:
             raise unknown(f"hyper-parameter of {algo}", key, known)
+    aliases = algorithm_class(algo).policy_aliases
+    name = data.get("policy", "MlpPolicy")
+    if not isinstance(name, type) and (not isinstance(name, str) or name not in aliases):
+        raise unknown(f"policy of {algo}", str(name), aliases)
     defaults = {**default, **data}
     check_together(data, defaults["num_envs"])
     adaptive = data.pop("adaptive_kl", None)
@@ -250,10 +254,25 @@ def make_preset(
     return preset
 
 
-def run_preset(run: Any) -> Preset:
-    """Return the preset with which a run was started, from its manifest."""
+def run_preset(run: Any, total_timesteps: int | None = None) -> Preset:
+    """Return the preset with which a run was started, from its manifest.
+
+    Args:
+        run: The run.
+        total_timesteps: Another end of the training; None: as it was.
+
+    Raises:
+        RunError: a preset that cannot be used; the message names the manifest and the key.
+        PresetError: `total_timesteps` is out of range, or the algorithm's package is missing.
+    """
     algo = run.manifest["algo"]
-    return make_preset(algo, {algo: run.manifest["preset"]})
+    if algo in ALGORITHMS:
+        algorithm_class(algo)  # a package that is missing is no fault of the manifest
+    with run.reading("preset"):
+        preset = make_preset(algo, {algo: run.manifest["preset"]})
+    if total_timesteps is None:
+        return preset
+    return make_preset(algo, {algo: preset.to_plain()}, {"total_timesteps": total_timesteps})
 
 
 def parse_hyperparameters(assignments: Iterable[str]) -> dict[str, Any]:
@@ -310,7 +329,7 @@ def policy_kwargs(preset: Preset, layout: Mapping[str, Any] | None = None) -> di
     kwargs = {key: value for key, value in preset.policy.items() if key not in _POLICY_KEYS}
     name = preset.policy.get("activation_fn")
     if name is not None:
-        if name not in ACTIVATIONS:
+        if not isinstance(name, str) or name not in ACTIVATIONS:
             raise unknown("activation", str(name), ACTIVATIONS)
         kwargs["activation_fn"] = activation_class(name)
     if preset.network == "mlp" and not preset.normalize_observations:
@@ -386,8 +405,7 @@ def build_algorithm(
             warnings.filterwarnings("ignore", r"You are trying to run \w+ on the GPU", UserWarning)
             model = algorithm_class(preset.algo)(policy, env, seed=seed, device=device, **arguments)
     except _REFUSALS as error:
-        why = str(error) or type(error).__name__
-        raise PresetError(f"{preset.algo} cannot be built with this preset: {why}") from error
+        raise _cannot_be_built(preset, error) from error
     scale = preset.policy.get("action_head_scale")
     if scale is not None:
         scale_action_head(model.policy, float(scale))
@@ -404,16 +422,21 @@ def build_policy(
     device: str = "cpu",
     layout: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Construct the policy alone, without environment or buffers, to load parameters into it."""
+    """Construct the policy alone, without environment or buffers, to load parameters into it.
+
+    Raises:
+        PresetError: the policy refuses its arguments.
+    """
     algorithm = algorithm_class(preset.algo)
     name = preset.algorithm.get("policy", "MlpPolicy")
-    if name not in algorithm.policy_aliases:
-        raise unknown(f"policy of {preset.algo}", str(name), algorithm.policy_aliases)
     kwargs = policy_kwargs(preset, _layout_for(preset, layout))
     if preset.algorithm.get("use_sde"):
         kwargs["use_sde"] = True
-    policy_class = algorithm.policy_aliases[name]
-    policy = policy_class(observation_space, action_space, lambda _: 0.0, **kwargs)
+    policy_class = name if isinstance(name, type) else algorithm.policy_aliases[name]
+    try:
+        policy = policy_class(observation_space, action_space, lambda _: 0.0, **kwargs)
+    except _REFUSALS as error:
+        raise _cannot_be_built(preset, error) from error
     return policy.to(device)
 
 
@@ -478,3 +501,8 @@ def _layout_for(preset: Preset, layout: Mapping[str, Any] | None) -> Mapping[str
             "observation; use network 'mlp'."
         )
     return layout
+
+
+def _cannot_be_built(preset: Preset, error: BaseException) -> PresetError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return PresetError(f"{preset.algo} cannot be built with this preset: {first}")

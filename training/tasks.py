@@ -129,6 +129,18 @@ def run_task_class(run: Any) -> Any:
         ) from error
 
 
+def run_config(run: Any) -> Any:
+    """Return the task's config with which a run was started, from its manifest.
+
+    Raises:
+        UnknownNameError: no such task here.
+        RunError: a config that the task refuses; the message names the manifest.
+    """
+    config_class = run_task_class(run).config_class
+    with run.reading("config"):
+        return config_class.from_dict(run.manifest["config"])
+
+
 def make_worlds(spec: WorldsSpec) -> Any:
     """Make the vector environment.
 

@@ -6,12 +6,15 @@ Under torchrun, `torchrun --nproc-per-node K -m proveout.training.train ENV ...`
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import os
 import shlex
 import sys
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,24 @@ from proveout.training import checkpoint as checkpoints
 from proveout.training.distributed import Ranks, joined
 from proveout.training.evaluate import DEFAULT_EPISODES, evaluate, kpi_lines, sentence
 from proveout.training.invalid import explained
+from proveout.training.lock import working_on
 from proveout.training.presets import Preset, build_algorithm, make_preset, run_preset
 from proveout.training.progress import Progress, say
-from proveout.training.run import EVALUATION, POLICY, VIDEO, Run, provenance, write_json
+from proveout.training.run import (
+    EVALUATION,
+    MANIFEST,
+    POLICY,
+    VIDEO,
+    Run,
+    one_line,
+    plain,
+    provenance,
+    write_json,
+)
 from proveout.training.tasks import (
     WorldsSpec,
     make_worlds,
-    run_task_class,
+    run_config,
     task_class,
     task_file,
 )
@@ -39,6 +53,7 @@ def _option(default: Any, unit: str, text: str) -> Any:
 
 
 _RUNS = Path("runs")
+_LONGEST_ERROR = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +113,7 @@ class TrainingInterrupted(Exception):
 
     Attributes:
         run: The run, which can be resumed.
-        signal_number: SIGINT or SIGTERM.
+        signal_number: SIGINT, SIGTERM or SIGHUP.
     """
 
     def __init__(self, run: Run, signal_number: int, command: str) -> None:
@@ -127,7 +142,7 @@ def train(
         The finished run.
 
     Raises:
-        TrainingInterrupted: on SIGINT or SIGTERM, after saving.
+        TrainingInterrupted: on SIGINT, SIGTERM or SIGHUP, after saving.
         ProveoutError: as the message says.
     """
     from proveout.training.presets import parse_hyperparameters
@@ -142,7 +157,7 @@ def train(
                 raise ConfigError(f"{key} is given twice: as a flag and among --hyperparameters.")
             overrides[key] = getattr(settings, key)
     preset = make_preset(settings.algo, task.presets, overrides)
-    with joined(settings.algo, settings.device) as ranks:
+    with joined(settings.algo, settings.device) as ranks, contextlib.ExitStack() as held:
         made: Run | None = None
         if ranks.first:
             manifest = {
@@ -155,9 +170,11 @@ def train(
                 **provenance(list(argv)),
             }
             made = Run.create(settings.runs, env_id, settings.seed, manifest)
+            held.enter_context(working_on(made.folder))
         try:
             return _learn(ranks.share(made), config, preset, settings, None, ranks)
         except ProveoutError:
+            held.close()
             if made is not None:
                 made.discard_unstarted()
             raise
@@ -169,56 +186,116 @@ def resume(
     """Go on with a run from its last whole checkpoint.
 
     Raises:
-        RunError: not a run, damaged, or finished already.
-        TrainingInterrupted: on SIGINT or SIGTERM, after saving.
+        RunError: not a run, damaged, finished already, or another process works on it.
+        TrainingInterrupted: on SIGINT, SIGTERM or SIGHUP, after saving.
     """
     run = Run.open(folder)
     changes = changes or ResumeConfig()
-    settings = _settings(run)
-    preset = run_preset(run)
-    if changes.total_timesteps is not None:
-        preset = replace(preset, total_timesteps=changes.total_timesteps)
-    if changes.device is not None:
-        settings = replace(settings, device=changes.device)
-    if changes.workers is not None:
-        settings = replace(settings, workers=changes.workers)
-    reached = run.manifest.get("num_timesteps", 0)
-    if run.manifest["state"] == "complete" and preset.total_timesteps <= reached:
-        raise RunError(
-            f"{run.folder} is complete with {reached} samples; "
-            "give --total-timesteps with a larger number to train on."
-        )
-    config = run_task_class(run).config_class.from_dict(run.manifest["config"])
-    with joined(preset.algo, settings.device) as ranks:
+    algo, device = run.manifest["algo"], _settings(run, changes).device
+    with joined(algo, device) as ranks, contextlib.ExitStack() as held:
         last: Path | None = None
         if ranks.first:
-            last = checkpoints.latest_checkpoint(run.checkpoints)
+            held.enter_context(working_on(run.folder))
+            run = Run.open(folder)  # as a process that has ended meanwhile has left it
+            with _storage_told(run):
+                run.remove_leftovers()
+                last = checkpoints.latest_checkpoint(run.checkpoints)
+        run = ranks.share(run if ranks.first else None)
         last = ranks.broadcast(last)
-        if last is None:
-            ranks.say(f"{run.folder} has no checkpoint yet; it starts from the beginning.")
+        settings = _settings(run, changes)
+        preset = run_preset(run, changes.total_timesteps)
+        config = run_config(run)
+        if ranks.first:
+            _refuse_complete(run, preset, last)
+        _say_how_it_goes_on(run, preset, last, ranks)
         step = {"from": last and last.name, "argv": list(argv), "ranks": ranks.size}
         history = [*run.manifest.get("resumed", []), step]
-        run = ranks.share(run if ranks.first else None)
         run.update(preset=preset.to_plain(), resumed=history, state="started", error=None)
         return _learn(run, config, preset, settings, last, ranks)
 
 
-def _settings(run: Run) -> TrainConfig:
-    """Return the settings in a manifest."""
+def _refuse_complete(run: Run, preset: Preset, last: Path | None) -> None:
+    """Raise RunError if a run has reached the end of its training, and all that follows."""
+    if run.manifest["state"] != "complete" or not (run.folder / POLICY).is_file():
+        return
+    reached = run.read_policy().facts.get("num_timesteps", int(last.name) if last else 0)
+    if preset.total_timesteps <= reached:
+        raise RunError(
+            f"{run.folder} is complete with {reached} samples; "
+            "give --total-timesteps with a larger number to train on."
+        )
+
+
+def _say_how_it_goes_on(run: Run, preset: Preset, last: Path | None, ranks: Ranks) -> None:
+    """Say what is not as one may expect of a run that goes on."""
+    planned = run.manifest["preset"].get("total_timesteps", preset.total_timesteps)
+    if last is None:
+        ranks.say(f"{run.folder} has no checkpoint yet; it starts from the beginning.")
+    if preset.total_timesteps < planned:
+        ranks.say(f"The training is cut short: {preset.total_timesteps} samples, not {planned}.")
+    if last is not None and preset.total_timesteps <= int(last.name):
+        ranks.say(
+            f"{int(last.name)} samples are trained already: nothing is added, the policy is saved "
+            "and measured as it is."
+        )
+
+
+def _settings(run: Run, changes: ResumeConfig) -> TrainConfig:
+    """Return the settings in a manifest, with what changes now."""
     data: Mapping[str, Any] = run.manifest["train"]
+    interval = data.get("checkpoint_interval", TrainConfig.checkpoint_interval)
     try:
-        return TrainConfig(
+        settings = TrainConfig(
             **{
                 **data,
                 "hyperparameters": tuple(data["hyperparameters"]),
+                # JSON has no infinity.
+                "checkpoint_interval": math.inf if interval is None else interval,
                 "runs": Path(data["runs"]),
             }
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ConfigError) as error:
         raise RunError(
-            f"{run.folder / 'manifest.json'}: 'train' is damaged or of another release ({error}); "
-            "train again."
+            f"{run.folder / MANIFEST}: 'train' is damaged or of another release "
+            f"({one_line(error)}); train again."
         ) from error
+    if changes.device is not None:
+        settings = replace(settings, device=changes.device)
+    if changes.workers is not None:
+        settings = replace(settings, workers=changes.workers)
+    return settings
+
+
+@contextlib.contextmanager
+def _storage_told(run: Run) -> Iterator[None]:
+    """Tell of a full disk and the like in one sentence.
+
+    What writes into a run of its own accord, such as TensorBoard, has no sentence for it.
+    """
+    usual = threading.excepthook
+
+    def without_curves(told: threading.ExceptHookArgs) -> None:
+        # TensorBoard's writer raises again what its thread has met, on this thread.
+        if not (
+            isinstance(told.exc_value, OSError)
+            and type(told.thread).__module__.startswith("tensorboard.")
+        ):
+            usual(told)
+
+    threading.excepthook = without_curves
+    try:
+        yield
+    except OSError as error:
+        # A pipe or connection that breaks is told by who holds its other end.
+        if isinstance(error, ConnectionError) or error.errno is None:
+            raise
+        where = error.filename or run.folder
+        raise RunError(
+            f"{where} cannot be read or written ({error.strerror}): make room, or mend it; what "
+            f"was saved is whole, go on with: {Ranks().resume_command(run.folder)}"
+        ) from error
+    finally:
+        threading.excepthook = usual
 
 
 def _learn(
@@ -250,20 +327,25 @@ def _learn(
     torch.set_num_threads(usable_threads(settings.torch_threads))
     with StopSignals(shown=ranks.first) as signals:
         try:
-            policy, device = _train_policy(run, preset, settings, spec, start, signals, ranks)
+            with _storage_told(run):
+                policy, device, digest = _train_policy(
+                    run, preset, settings, spec, start, signals, ranks
+                )
         except StopRequested as stop:
             run.update(state="interrupted")
             ranks.leave()  # a rank that ended now would end the one that still writes
             command = ranks.resume_command(run.folder)
             raise TrainingInterrupted(run, stop.signal_number, command) from None
         except Exception as error:
-            run.update(state="failed", error=str(error) or type(error).__name__)
+            with contextlib.suppress(RunError):  # the disk may be what failed
+                run.update(state="failed", error=one_line(error)[:_LONGEST_ERROR])
             raise
         ranks.leave()
     if not ranks.first:
         return run
     spec = replace(spec, phase_spread=0.0, workers=settings.workers, array_type="numpy")
-    return _finish(run, policy, spec, settings, device)
+    with _storage_told(run):
+        return _finish(run, policy, digest, spec, settings, device)
 
 
 def _train_policy(
@@ -274,12 +356,11 @@ def _train_policy(
     start: Path | None,
     signals: Any,
     ranks: Ranks,
-) -> tuple[Any, str]:
-    """Return the trained algorithm and its torch device; policy.zip is written."""
+) -> tuple[Any, str, str]:
+    """Return the trained algorithm, its torch device and the digest of policy.zip, now written."""
     from stable_baselines3.common.callbacks import BaseCallback, CallbackList
     from stable_baselines3.common.logger import Logger
 
-    from proveout.policies.atomic import atomic_path
     from proveout.training.divergence import learn
     from proveout.training.logs import run_logger
     from proveout.training.sb3.adaptive_kl import AdaptiveKL
@@ -343,23 +424,25 @@ def _train_policy(
                 seconds = loop.seconds
         model.logger.close()
         _save(run, model, venv, ranks, seconds, False)
-        if ranks.first:
-            with atomic_path(run.folder / POLICY) as temporary:
-                model.save(temporary)
         invalid = int(ranks.total(venv.num_invalid))
-        run.update(
-            state="trained",
-            num_timesteps=model.num_timesteps,
-            training_seconds=seconds,
-            invalid_worlds=invalid,
-        )
+        digest = ""
+        if ranks.first:
+            facts = {
+                "num_timesteps": model.num_timesteps,
+                "training_seconds": seconds,
+                "invalid_worlds": invalid,
+                "preset": preset.to_plain(),
+                "device": device,
+                "workers": workers,
+            }
+            digest = run.publish_policy(checkpoints.zipped(model), plain(facts))
         if invalid:
             why = explained(venv.invalid_reasons, run.env_id)
             ranks.say(f"{invalid} invalid episodes; nothing was learnt from their last step: {why}")
         (number,) = ranks.highest(signals.received or 0)
         if number:  # in the last iteration, or while saving
             raise StopRequested(int(number))
-        return model, device
+        return model, device, digest
     finally:
         venv.close()
 
@@ -367,8 +450,10 @@ def _train_policy(
 def _save(
     run: Run, model: Any, venv: Any, ranks: Ranks, seconds: float, stop_requested: bool
 ) -> None:
+    from proveout.training.divergence import refuse_diverged
     from proveout.training.sb3.synchronous import check_identical
 
+    refuse_diverged(model)
     check_identical(ranks, model)
     checkpoints.save_checkpoint(run.checkpoints, model, venv, seconds, stop_requested, ranks)
 
@@ -385,16 +470,19 @@ def _warm_up(venv: Any, seed: int) -> None:
     venv.drain_statistics()
 
 
-def _finish(run: Run, policy: Any, spec: WorldsSpec, settings: TrainConfig, device: str) -> Run:
+def _finish(
+    run: Run, policy: Any, digest: str, spec: WorldsSpec, settings: TrainConfig, device: str
+) -> Run:
     """Evaluate and film the finished policy."""
-    seconds = run.manifest["training_seconds"]
-    say(f"Trained {run.manifest['num_timesteps']} samples in {seconds:.1f} s.")
+    facts = run.manifest["policies"][digest]
+    say(f"Trained {facts['num_timesteps']} samples in {facts['training_seconds']:.1f} s.")
     try:
-        _evaluate_and_film(run, policy, spec, settings, device)
+        _evaluate_and_film(run, policy, digest, spec, settings, device)
     except KeyboardInterrupt:
         say(
             f"\nStopped; the policy is trained and saved: {run.folder / POLICY}\n"
-            f"Measure: proveout evaluate {shlex.quote(str(run.folder))}"
+            f"Measure: proveout evaluate {shlex.quote(str(run.folder))}\n"
+            f"Finish:  {Ranks().resume_command(run.folder)}"
         )
         raise
     run.update(state="complete")
@@ -407,7 +495,7 @@ def _finish(run: Run, policy: Any, spec: WorldsSpec, settings: TrainConfig, devi
 
 
 def _evaluate_and_film(
-    run: Run, policy: Any, spec: WorldsSpec, settings: TrainConfig, device: str
+    run: Run, policy: Any, digest: str, spec: WorldsSpec, settings: TrainConfig, device: str
 ) -> None:
     # Another seed than the training's: these start states were never seen.
     seed = settings.seed + 1_000_003
@@ -424,7 +512,7 @@ def _evaluate_and_film(
             policy_device=device,
             shown=True,
         )
-        result["policy"] = POLICY
+        result.update(policy=POLICY, policy_sha256=digest)
         write_json(run.folder / EVALUATION, result)
         say("\n".join([sentence(result), *kpi_lines(result)]))
     if settings.video:

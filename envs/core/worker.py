@@ -59,6 +59,8 @@ def serve(shared_fd: int, calls: int, replies: int, lifeline: int) -> None:
     """Answer calls until the parent hangs up."""
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # so does the end of a terminal
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _end_with_parent(lifeline)
     os.set_blocking(calls, False)
     simulation: Simulation | None = None

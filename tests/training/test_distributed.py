@@ -201,7 +201,8 @@ def test_stopped_killed_and_resumed_is_the_same_as_undisturbed(
     manifest = json.loads((undisturbed / "manifest.json").read_text())
     assert manifest["state"] == "complete"
     assert manifest["ranks"] == 2
-    assert manifest["num_timesteps"] == 8192
+    (facts,) = manifest["policies"].values()
+    assert facts["num_timesteps"] == 8192
     assert json.loads((undisturbed / "evaluation.json").read_text())["episodes"] == 8
     with (undisturbed / "progress.csv").open() as file:
         rows = [float(row["time/total_timesteps"]) for row in csv.DictReader(file)]

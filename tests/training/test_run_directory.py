@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,17 @@ from proveout.training.train import ResumeConfig, TrainConfig, resume, train
 
 MANIFEST_KEYS = {
     *("env_id", "seed", "state", "algo", "config", "preset", "train", "argv", "created"),
-    *("packages", "git", "python", "platform", "device", "workers", "num_timesteps"),
-    *("training_seconds", "invalid_worlds"),
+    *("packages", "git", "python", "platform", "device", "workers", "policies"),
 }
 
 
 def parameters(run: Path) -> dict[str, torch.Tensor]:
     networks, _ = checkpoint.read_networks(run / "policy.zip", "cpu")
     return networks["policy"]
+
+
+def facts(run: Path) -> Mapping[str, Any]:
+    return Run.open(run).read_policy().facts
 
 
 def only_run(runs: Path) -> Path:
@@ -57,8 +61,10 @@ def test_a_run_leaves_what_it_says(tmp_path: Path) -> None:
     assert set(manifest) >= MANIFEST_KEYS
     assert manifest["state"] == "complete"
     assert manifest["argv"] == ["a", "b"]
-    assert manifest["num_timesteps"] == 2560
-    assert 0.0 < manifest["training_seconds"] < 60.0
+    assert facts(run.folder)["num_timesteps"] == 2560
+    assert 0.0 < facts(run.folder)["training_seconds"] < 60.0
+    assert facts(run.folder)["invalid_worlds"] == 0
+    assert facts(run.folder)["preset"] == manifest["preset"]
     release = torch.__version__.partition("+")[0]
     assert manifest["packages"]["torch"].startswith(release)
     assert PointConfig.from_dict(manifest["config"]) == PointConfig()
@@ -70,6 +76,7 @@ def test_a_run_leaves_what_it_says(tmp_path: Path) -> None:
     assert "episode/final_distance" in rows[-1]
     evaluation = json.loads((run.folder / "evaluation.json").read_text())
     assert evaluation["episodes"] == 40
+    assert run.evaluation() == evaluation
     assert (run.folder / "video.mp4").stat().st_size > 500
     assert not list(run.folder.rglob(".*"))
 
@@ -83,11 +90,12 @@ def test_resumed_is_the_same_as_undisturbed(tmp_path: Path) -> None:
     fixed = {"hyperparameters": ("adaptive_kl=None",)}
     whole = train(ID, None, quick(tmp_path / "whole", **fixed))
     half = train(ID, None, quick(tmp_path / "half", total_timesteps=1024, **fixed))
+    before = facts(half.folder)
     with pytest.raises(RunError, match="--total-timesteps"):
         resume(half.folder)
     again = resume(half.folder, ResumeConfig(total_timesteps=2560))
-    assert again.manifest["num_timesteps"] == 2560
-    assert again.manifest["training_seconds"] > half.manifest["training_seconds"]
+    assert facts(again.folder)["num_timesteps"] == 2560
+    assert facts(again.folder)["training_seconds"] > before["training_seconds"]
     for name, value in parameters(whole.folder).items():
         assert torch.equal(value, parameters(again.folder)[name]), name
     with (again.folder / "progress.csv").open() as file:

@@ -136,7 +136,7 @@ def test_bad_presets_name_the_nearest() -> None:
         ("gamma", 2, "at least 0 and at most 1, got 2"),
         ("gae_lambda", -0.1, "at least 0 and at most 1"),
         ("learning_rate", 0.0, "positive, got 0.0"),
-        ("n_epochs", 0, "at least 1, got 0"),
+        ("n_epochs", 0, "at least 1 and at most"),
         ("n_epochs", 1.5, "a whole number, got 1.5"),
         ("gamma", "abc", "a number, got 'abc'"),
         ("learning_rate", float("nan"), "a number, got nan"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -19,6 +22,9 @@ from proveout.training.progress import Progress
 
 # Invalid episodes a world, without a valid one in between, after which a training stops.
 _HOPELESS = 5
+_HANGUP: int | None = getattr(signal, "SIGHUP", None)
+_ENDING_ANYWAY = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = (*_ENDING_ANYWAY, *(() if _HANGUP is None else (_HANGUP,)))
 
 
 class StopRequested(Exception):
@@ -35,7 +41,10 @@ class NothingValidError(ProveoutError):
 
 
 class StopSignals:
-    """While active, the first SIGINT or SIGTERM is noted; a second one stops at once."""
+    """While active, the first SIGINT, SIGTERM or SIGHUP is noted; a second one stops at once.
+
+    SIGHUP comes when the terminal is closed: nothing can be shown there any more.
+    """
 
     def __init__(self, *, shown: bool = True) -> None:
         """Nothing is noted yet; `shown`: say so when it is."""
@@ -46,8 +55,10 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         """Take over the signals; in another thread than the main one, do nothing."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
+            for number in _STOPPING:
+                # Under nohup, the end of the terminal is to be ignored.
+                if number in _ENDING_ANYWAY or signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -61,6 +72,8 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == _HANGUP:
+            _leave_terminal()
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
@@ -70,6 +83,16 @@ class StopSignals:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _leave_terminal() -> None:
+    """Send what is still printed nowhere: printing to a terminal that is gone would fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(output).st_mode):
+                os.dup2(nowhere, output)
+    os.close(nowhere)
 
 
 class TrainingLoop(BaseCallback):
