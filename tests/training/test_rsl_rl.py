@@ -28,7 +28,9 @@ def worlds():
     made = []
 
     def make(**kwargs):
-        arguments = {"device": "cpu", "workers": 1, **kwargs}
+        # A hold that fits into the short episodes of these tests.
+        config = {"hold_seconds": 0.1}
+        arguments = {"device": "cpu", "workers": 1, "config": config, **kwargs}
         made.append(make_vector("proveout/Reach-v0", NUM, **arguments))
         return made[-1]
 

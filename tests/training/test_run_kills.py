@@ -6,10 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 
-
-@pytest.mark.slow
 def test_killed_at_every_step_of_saving_evaluating_and_exporting(tmp_path: Path) -> None:
     script = Path(__file__).with_name("killed_runs.py")
     told = subprocess.run(
