@@ -26,12 +26,14 @@ from proveout.envs.driving.metrics.off_road import body_off_road
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.roads.lanes import (
     LaneArrays,
+    bracket,
     follow_lane_border,
     lane_arrays,
     lane_pose,
-    lane_station,
-    lane_width,
+    pose_between,
     project,
+    section_between,
+    station_between,
     valid_lane,
 )
 from proveout.envs.driving.scene import scene_state
@@ -72,7 +74,7 @@ _KEPT = wp.constant(2.0e-3)
 @wp.func
 def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int, agent: int):
     """Write everything derived from heading and lane position; latch `off_road`."""
-    lane = agents.lane[world, agent]
+    lane = valid_lane(road, agents.lane[world, agent])
     s = agents.s[world, agent]
     d = agents.d[world, agent]
     heading = agents.heading[world, agent]
@@ -82,10 +84,11 @@ def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int,
     agents.sin_heading[world, agent] = n
     agents.centre_x[world, agent] = agents.x[world, agent] + vehicle.rear_axle_to_centre * c
     agents.centre_y[world, agent] = agents.y[world, agent] + vehicle.rear_axle_to_centre * n
-    _x, _y, lane_heading, curvature = lane_pose(road, lane, s)
+    index, fraction = bracket(road, lane, s)
+    _x, _y, lane_heading, curvature = pose_between(road, index, fraction)
     sin_error = wp.sin(heading - lane_heading)
     cos_error = wp.cos(heading - lane_heading)
-    station, offset, stretch = lane_station(road, lane, s)
+    station, offset, stretch = station_between(road, lane, index, fraction)
     agents.station[world, agent] = station
     agents.stretch[world, agent] = stretch
     agents.lateral[world, agent] = offset + d + vehicle.rear_axle_to_centre * sin_error
@@ -95,6 +98,7 @@ def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int,
     if body_off_road(
         road,
         lane,
+        section_between(road, index, fraction),
         s,
         d,
         sin_error,
@@ -152,9 +156,11 @@ def _drive(
         leader = leader_in[worldid, agentid, OWN]
         gap = leader_gap_in[worldid, agentid, OWN]
         if not surveyed:
-            _station, offset, _stretch = lane_station(road, lane, s)
+            index, fraction = bracket(road, valid_lane(road, lane), s)
+            _station, offset, _stretch = station_between(road, lane, index, fraction)
+            section = section_between(road, index, fraction)
             leader, gap = own_lane_leader(
-                road, agents, offset, lane_width(road, lane, s), vehicle.length, worldid, agentid
+                road, agents, offset, section[0], vehicle.length, worldid, agentid
             )
         leader_velocity = wp.float32(0.0)
         if leader >= 0:

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from proveout.envs.driving.roads.lanes import LaneArrays, lane_section
+from proveout.envs.driving.roads.lanes import LaneArrays
 
 wp.set_module_options({"enable_backward": False})
 
@@ -29,6 +29,7 @@ def corner_distance(
 def body_off_road(
     road: LaneArrays,
     lane: int,
+    section: wp.vec3,
     s: float,
     d: float,
     sin_error: float,
@@ -42,7 +43,8 @@ def body_off_road(
 
     Args:
         road: the lanes.
-        lane: lane of the vehicle. s: arc length [m]. d: lateral offset of the rear axle [m].
+        lane: lane of the vehicle. section: of it at `s`, see `lane_section`.
+        s: arc length [m]. d: lateral offset of the rear axle [m].
         sin_error: sine of vehicle heading minus lane heading. cos_error: its cosine.
         curvature: of the lane at `s` [1/m].
         front: rear axle to front bumper [m]. rear: rear axle to rear bumper [m], positive.
@@ -52,7 +54,6 @@ def body_off_road(
         s > road.length[lane] and road.successor[lane] < 0
     ):
         return True
-    section = lane_section(road, lane, s)
     fl = corner_distance(d, sin_error, cos_error, curvature, front, half_width)
     fr = corner_distance(d, sin_error, cos_error, curvature, front, -half_width)
     rl = corner_distance(d, sin_error, cos_error, curvature, -rear, half_width)

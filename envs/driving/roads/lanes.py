@@ -97,9 +97,8 @@ def bracket(road: LaneArrays, lane: int, s: float):
 
 
 @wp.func
-def lane_pose(road: LaneArrays, lane: int, s: float):
-    """x [m], y [m], heading [rad] and curvature [1/m] of a lane's centre line at `s`."""
-    index, fraction = bracket(road, valid_lane(road, lane), s)
+def pose_between(road: LaneArrays, index: int, fraction: float):
+    """x [m], y [m], heading [rad] and curvature [1/m] of a centre line where `bracket` says."""
     a = road.pose[index]
     b = road.pose[index + 1]
     inside = wp.clamp(fraction, 0.0, 1.0)
@@ -114,6 +113,14 @@ def lane_pose(road: LaneArrays, lane: int, s: float):
 
 
 @wp.func
+def lane_pose(road: LaneArrays, lane: int, s: float):
+    """x [m], y [m], heading [rad] and curvature [1/m] of a lane's centre line at `s`."""
+    index, fraction = bracket(road, valid_lane(road, lane), s)
+    x, y, heading, curvature = pose_between(road, index, fraction)
+    return x, y, heading, curvature
+
+
+@wp.func
 def lane_point(road: LaneArrays, lane: int, s: float, d: float):
     """x [m], y [m] and heading [rad] of the point `d` to the left of the centre line at `s`."""
     x, y, heading, _curvature = lane_pose(road, lane, s)
@@ -121,11 +128,17 @@ def lane_point(road: LaneArrays, lane: int, s: float, d: float):
 
 
 @wp.func
+def section_between(road: LaneArrays, index: int, fraction: float):
+    """Width, left_edge and right_edge [m] where `bracket` says; see `RoadNetwork`."""
+    inside = wp.clamp(fraction, 0.0, 1.0)
+    return road.section[index] + inside * (road.section[index + 1] - road.section[index])
+
+
+@wp.func
 def lane_section(road: LaneArrays, lane: int, s: float):
     """Width, left_edge and right_edge [m] at `s`; see `RoadNetwork`."""
     index, fraction = bracket(road, valid_lane(road, lane), s)
-    inside = wp.clamp(fraction, 0.0, 1.0)
-    return road.section[index] + inside * (road.section[index + 1] - road.section[index])
+    return section_between(road, index, fraction)
 
 
 @wp.func
@@ -136,17 +149,24 @@ def lane_width(road: LaneArrays, lane: int, s: float) -> float:
 
 
 @wp.func
-def lane_station(road: LaneArrays, lane: int, s: float):
-    """Station [m], offset [m] on the road's reference line, and stretch = ds / dstation at `s`."""
-    clamped = valid_lane(road, lane)
-    index, fraction = bracket(road, clamped, s)
+def station_between(road: LaneArrays, lane: int, index: int, fraction: float):
+    """Station [m], offset [m] on the reference line, and stretch, where `bracket` says."""
     a = road.frame[index]
     b = road.frame[index + 1]
     inside = wp.clamp(fraction, 0.0, 1.0)
     step_station = b[2] - a[2]
     station = a[2] + fraction * step_station
     offset = a[3] + inside * (b[3] - a[3])
-    return station, offset, road.step[clamped] / wp.max(step_station, 1.0e-3)
+    return station, offset, road.step[lane] / wp.max(step_station, 1.0e-3)
+
+
+@wp.func
+def lane_station(road: LaneArrays, lane: int, s: float):
+    """Station [m], offset [m] on the road's reference line, and stretch = ds / dstation at `s`."""
+    clamped = valid_lane(road, lane)
+    index, fraction = bracket(road, clamped, s)
+    station, offset, stretch = station_between(road, clamped, index, fraction)
+    return station, offset, stretch
 
 
 @wp.func

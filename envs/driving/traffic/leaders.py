@@ -12,7 +12,14 @@ import warp as wp
 
 from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.metrics.time_to_collision import time_to_collision
-from proveout.envs.driving.roads.lanes import LaneArrays, lane_station, lane_width, valid_lane
+from proveout.envs.driving.roads.lanes import (
+    LaneArrays,
+    bracket,
+    lane_width,
+    section_between,
+    station_between,
+    valid_lane,
+)
 
 wp.set_module_options({"enable_backward": False})
 
@@ -32,6 +39,7 @@ _UNRELATED = wp.constant(3)
 
 @wp.func
 def distance_along(
+    road: LaneArrays,
     lane: int,
     s: float,
     station: float,
@@ -42,9 +50,6 @@ def distance_along(
     other_lane: int,
     other_s: float,
     other_station: float,
-    other_road: int,
-    other_next_road: int,
-    other_length: float,
 ):
     """Where the other is, and how far ahead [m] along `lane` (negative: behind).
 
@@ -53,6 +58,7 @@ def distance_along(
     of the road's reference line.
     """
     ahead = other_station - station
+    other_road = road.road[other_lane]
     if other_road == own_road:
         if next_road == own_road:
             ahead -= length * wp.round(ahead / length)
@@ -61,8 +67,8 @@ def distance_along(
         return _SAME_ROAD, ahead * stretch
     if next_road == other_road:
         return _NEXT_ROAD, (ahead + length) * stretch
-    if other_next_road == own_road:
-        return _PREVIOUS_ROAD, (ahead - other_length) * stretch
+    if road.next_road[other_lane] == own_road:
+        return _PREVIOUS_ROAD, (ahead - road.road_length[other_lane]) * stretch
     return _UNRELATED, 0.0
 
 
@@ -138,6 +144,7 @@ def own_lane_leader(
         if other != agent and agents.active[world, other]:
             other_lane = agents.lane[world, other]
             where, distance = distance_along(
+                road,
                 lane,
                 s,
                 station,
@@ -148,9 +155,6 @@ def own_lane_leader(
                 other_lane,
                 agents.s[world, other],
                 agents.station[world, other],
-                road.road[other_lane],
-                road.next_road[other_lane],
-                road.road_length[other_lane],
             )
             if distance < nearest and is_ahead(distance, agent, other):
                 target = lane
@@ -199,8 +203,10 @@ def _survey(
     own_road = road.road[own_lane]
     next_road = road.next_road[own_lane]
     length = road.road_length[own_lane]
-    _station, own_offset, _stretch = lane_station(road, own_lane, own_s)
-    own_width = lane_width(road, own_lane, own_s)
+    index, fraction = bracket(road, own_lane, own_s)
+    _station, own_offset, _stretch = station_between(road, own_lane, index, fraction)
+    own_section = section_between(road, index, fraction)
+    own_width = own_section[0]
     lanes = wp.vec3i(own_lane, road.left[own_lane], road.right[own_lane])
     offsets = wp.vec3(own_offset, own_offset, own_offset)
     widths = wp.vec3(own_width, own_width, own_width)
@@ -216,6 +222,7 @@ def _survey(
         if is_active and other != agentid and agents.active[worldid, other]:
             other_lane = agents.lane[worldid, other]
             where, distance = distance_along(
+                road,
                 own_lane,
                 own_s,
                 own_station,
@@ -226,9 +233,6 @@ def _survey(
                 other_lane,
                 agents.s[worldid, other],
                 agents.station[worldid, other],
-                road.road[other_lane],
-                road.next_road[other_lane],
-                road.road_length[other_lane],
             )
             lateral = agents.lateral[worldid, other]
             reach = agents.reach[worldid, other]
