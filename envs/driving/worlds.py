@@ -138,70 +138,74 @@ def _drive(
     leader_gap_in: wp.array3d[float],
     surveyed: bool,
     dt: float,
+    stride: int,
     # Out:
     input_acceleration_out: wp.array2d[float],
     input_steering_velocity_out: wp.array2d[float],
 ):
-    worldid, agentid = wp.tid()
-    if not agents.active[worldid, agentid]:
-        return
-    velocity = agents.velocity[worldid, agentid]
-    steering = agents.steering[worldid, agentid]
-    acceleration = wp.float32(0.0)
-    steering_velocity = wp.float32(0.0)
-    if kind_in[worldid, agentid] == _IDM:
-        lane = agents.lane[worldid, agentid]
-        s = agents.s[worldid, agentid]
-        d = agents.d[worldid, agentid]
-        leader = leader_in[worldid, agentid, OWN]
-        gap = leader_gap_in[worldid, agentid, OWN]
-        if not surveyed:
-            index, fraction = bracket(road, valid_lane(road, lane), s)
-            _station, offset, _stretch = station_between(road, lane, index, fraction)
-            section = section_between(road, index, fraction)
-            leader, gap = own_lane_leader(
-                road, agents, offset, section[0], vehicle.length, worldid, agentid
+    worldid, first = wp.tid()
+    for agentid in range(first, agents.active.shape[1], stride):
+        if not agents.active[worldid, agentid]:
+            continue
+        velocity = agents.velocity[worldid, agentid]
+        steering = agents.steering[worldid, agentid]
+        acceleration = wp.float32(0.0)
+        steering_velocity = wp.float32(0.0)
+        if kind_in[worldid, agentid] == _IDM:
+            lane = agents.lane[worldid, agentid]
+            s = agents.s[worldid, agentid]
+            d = agents.d[worldid, agentid]
+            leader = leader_in[worldid, agentid, OWN]
+            gap = leader_gap_in[worldid, agentid, OWN]
+            if not surveyed:
+                index, fraction = bracket(road, valid_lane(road, lane), s)
+                _station, offset, _stretch = station_between(road, lane, index, fraction)
+                section = section_between(road, index, fraction)
+                leader, gap = own_lane_leader(
+                    road, agents, offset, section[0], vehicle.length, worldid, agentid
+                )
+            leader_velocity = wp.float32(0.0)
+            if leader >= 0:
+                leader_velocity = agents.velocity[worldid, leader]
+            acceleration = idm_acceleration(
+                velocity,
+                gap,
+                leader_velocity,
+                parameters_in[worldid, agentid, _DESIRED_SPEED],
+                parameters_in[worldid, agentid, _TIME_HEADWAY],
+                parameters_in[worldid, agentid, _MINIMUM_GAP],
+                parameters_in[worldid, agentid, _MAX_ACCELERATION],
+                parameters_in[worldid, agentid, _COMFORTABLE_DECELERATION],
             )
-        leader_velocity = wp.float32(0.0)
-        if leader >= 0:
-            leader_velocity = agents.velocity[worldid, leader]
-        acceleration = idm_acceleration(
-            velocity,
-            gap,
-            leader_velocity,
-            parameters_in[worldid, agentid, _DESIRED_SPEED],
-            parameters_in[worldid, agentid, _TIME_HEADWAY],
-            parameters_in[worldid, agentid, _MINIMUM_GAP],
-            parameters_in[worldid, agentid, _MAX_ACCELERATION],
-            parameters_in[worldid, agentid, _COMFORTABLE_DECELERATION],
+            acceleration = limit_braking(
+                acceleration, velocity, parameters_in[worldid, agentid, _MAX_DECELERATION], dt
+            )
+            _x, _y, lane_heading, _curvature = lane_pose(road, lane, s)
+            _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
+            error = agents.heading[worldid, agentid] - lane_heading
+            steering_velocity = lane_keeping_steering_velocity(
+                vehicle,
+                steering,
+                velocity,
+                d,
+                wp.sin(error),
+                wp.cos(error),
+                curvature,
+                parameters_in[worldid, agentid, _PREVIEW_TIME],
+                dt,
+            )
+        else:
+            acceleration = command_acceleration_in[worldid, agentid]
+            steering_velocity = steering_velocity_towards(
+                vehicle, steering, command_steering_in[worldid, agentid], dt
+            )
+        # The model switches the acceleration off beyond its velocity limits; stop on them instead.
+        input_acceleration_out[worldid, agentid] = wp.clamp(
+            acceleration,
+            (vehicle.velocity_min - velocity) / dt,
+            (vehicle.velocity_max - velocity) / dt,
         )
-        acceleration = limit_braking(
-            acceleration, velocity, parameters_in[worldid, agentid, _MAX_DECELERATION], dt
-        )
-        _x, _y, lane_heading, _curvature = lane_pose(road, lane, s)
-        _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
-        error = agents.heading[worldid, agentid] - lane_heading
-        steering_velocity = lane_keeping_steering_velocity(
-            vehicle,
-            steering,
-            velocity,
-            d,
-            wp.sin(error),
-            wp.cos(error),
-            curvature,
-            parameters_in[worldid, agentid, _PREVIEW_TIME],
-            dt,
-        )
-    else:
-        acceleration = command_acceleration_in[worldid, agentid]
-        steering_velocity = steering_velocity_towards(
-            vehicle, steering, command_steering_in[worldid, agentid], dt
-        )
-    # The model switches the acceleration off beyond its velocity limits; stop on them instead.
-    input_acceleration_out[worldid, agentid] = wp.clamp(
-        acceleration, (vehicle.velocity_min - velocity) / dt, (vehicle.velocity_max - velocity) / dt
-    )
-    input_steering_velocity_out[worldid, agentid] = steering_velocity
+        input_steering_velocity_out[worldid, agentid] = steering_velocity
 
 
 @wp.kernel
@@ -212,42 +216,46 @@ def _advance(
     input_acceleration_in: wp.array2d[float],
     input_steering_velocity_in: wp.array2d[float],
     dt: float,
+    stride: int,
     # Out:
     agents: AgentArrays,
 ):
-    worldid, agentid = wp.tid()
-    if not agents.active[worldid, agentid]:
-        return
-    velocity = agents.velocity[worldid, agentid]
-    acceleration = input_acceleration_in[worldid, agentid]
-    agents.acceleration[worldid, agentid] = constrain_acceleration(vehicle, velocity, acceleration)
-    state = integrate(
-        vehicle,
-        State(
-            agents.x[worldid, agentid],
-            agents.y[worldid, agentid],
-            agents.steering[worldid, agentid],
-            velocity,
-            agents.heading[worldid, agentid],
-        ),
-        input_steering_velocity_in[worldid, agentid],
-        acceleration,
-        dt,
-    )
-    agents.x[worldid, agentid] = state[0]
-    agents.y[worldid, agentid] = state[1]
-    agents.steering[worldid, agentid] = state[2]
-    agents.velocity[worldid, agentid] = state[3]
-    agents.heading[worldid, agentid] = state[4]
-    guess = agents.s[worldid, agentid] + 0.5 * dt * (velocity + state[3])
-    lane, s, d = project(
-        road, agents.lane[worldid, agentid], guess, state[0], state[1], _TRACKING_ITERATIONS
-    )
-    lane, s, d = follow_lane_border(road, lane, s, d, state[0], state[1], _SEARCH_ITERATIONS)
-    agents.lane[worldid, agentid] = lane
-    agents.s[worldid, agentid] = s
-    agents.d[worldid, agentid] = d
-    _derive(road, vehicle, agents, worldid, agentid)
+    worldid, first = wp.tid()
+    for agentid in range(first, agents.active.shape[1], stride):
+        if not agents.active[worldid, agentid]:
+            continue
+        velocity = agents.velocity[worldid, agentid]
+        acceleration = input_acceleration_in[worldid, agentid]
+        agents.acceleration[worldid, agentid] = constrain_acceleration(
+            vehicle, velocity, acceleration
+        )
+        state = integrate(
+            vehicle,
+            State(
+                agents.x[worldid, agentid],
+                agents.y[worldid, agentid],
+                agents.steering[worldid, agentid],
+                velocity,
+                agents.heading[worldid, agentid],
+            ),
+            input_steering_velocity_in[worldid, agentid],
+            acceleration,
+            dt,
+        )
+        agents.x[worldid, agentid] = state[0]
+        agents.y[worldid, agentid] = state[1]
+        agents.steering[worldid, agentid] = state[2]
+        agents.velocity[worldid, agentid] = state[3]
+        agents.heading[worldid, agentid] = state[4]
+        guess = agents.s[worldid, agentid] + 0.5 * dt * (velocity + state[3])
+        lane, s, d = project(
+            road, agents.lane[worldid, agentid], guess, state[0], state[1], _TRACKING_ITERATIONS
+        )
+        lane, s, d = follow_lane_border(road, lane, s, d, state[0], state[1], _SEARCH_ITERATIONS)
+        agents.lane[worldid, agentid] = lane
+        agents.s[worldid, agentid] = s
+        agents.d[worldid, agentid] = d
+        _derive(road, vehicle, agents, worldid, agentid)
 
 
 @wp.kernel
@@ -256,28 +264,32 @@ def _locate(
     mask_in: wp.array[wp.bool],
     road: LaneArrays,
     vehicle: Vehicle,
+    stride: int,
     # Out:
     agents: AgentArrays,
 ):
-    worldid, agentid = wp.tid()
-    if not mask_in[worldid] or not agents.active[worldid, agentid]:
+    worldid, first = wp.tid()
+    if not mask_in[worldid]:
         return
-    x = agents.x[worldid, agentid]
-    y = agents.y[worldid, agentid]
-    old_lane = valid_lane(road, agents.lane[worldid, agentid])
-    old_s = agents.s[worldid, agentid]
-    agents.lane[worldid, agentid] = old_lane
-    lane, s, d = project(road, old_lane, old_s, x, y, _SEARCH_ITERATIONS)
-    if (
-        lane != old_lane
-        or not wp.abs(s - old_s) <= _KEPT
-        or not wp.abs(d - agents.d[worldid, agentid]) <= _KEPT
-    ):
-        lane, s, d = follow_lane_border(road, lane, s, d, x, y, _SEARCH_ITERATIONS)
-        agents.lane[worldid, agentid] = lane
-        agents.s[worldid, agentid] = s
-        agents.d[worldid, agentid] = d
-    _derive(road, vehicle, agents, worldid, agentid)
+    for agentid in range(first, agents.active.shape[1], stride):
+        if not agents.active[worldid, agentid]:
+            continue
+        x = agents.x[worldid, agentid]
+        y = agents.y[worldid, agentid]
+        old_lane = valid_lane(road, agents.lane[worldid, agentid])
+        old_s = agents.s[worldid, agentid]
+        agents.lane[worldid, agentid] = old_lane
+        lane, s, d = project(road, old_lane, old_s, x, y, _SEARCH_ITERATIONS)
+        if (
+            lane != old_lane
+            or not wp.abs(s - old_s) <= _KEPT
+            or not wp.abs(d - agents.d[worldid, agentid]) <= _KEPT
+        ):
+            lane, s, d = follow_lane_border(road, lane, s, d, x, y, _SEARCH_ITERATIONS)
+            agents.lane[worldid, agentid] = lane
+            agents.s[worldid, agentid] = s
+            agents.d[worldid, agentid] = d
+        _derive(road, vehicle, agents, worldid, agentid)
 
 
 @wp.kernel
@@ -310,6 +322,7 @@ def _reset(
     mask_in: wp.array[wp.bool],
     default_parameters: wp.array[float],
     num_learners: int,
+    stride: int,
     # Out:
     agents: AgentArrays,
     command_acceleration_out: wp.array2d[float],
@@ -317,27 +330,28 @@ def _reset(
     driver_kind_out: wp.array2d[int],
     driver_parameters_out: wp.array3d[float],
 ):
-    worldid, agentid = wp.tid()
+    worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
-    driver_kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
-    for i in range(default_parameters.shape[0]):
-        driver_parameters_out[worldid, agentid, i] = default_parameters[i]
-    agents.active[worldid, agentid] = False
-    agents.x[worldid, agentid] = 0.0
-    agents.y[worldid, agentid] = 0.0
-    agents.heading[worldid, agentid] = 0.0
-    agents.velocity[worldid, agentid] = 0.0
-    agents.steering[worldid, agentid] = 0.0
-    agents.acceleration[worldid, agentid] = 0.0
-    agents.lane[worldid, agentid] = 0
-    agents.s[worldid, agentid] = 0.0
-    agents.d[worldid, agentid] = 0.0
-    agents.collided[worldid, agentid] = False
-    agents.collided_with[worldid, agentid] = -1
-    agents.off_road[worldid, agentid] = False
-    command_acceleration_out[worldid, agentid] = 0.0
-    command_steering_out[worldid, agentid] = 0.0
+    for agentid in range(first, agents.active.shape[1], stride):
+        driver_kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
+        for i in range(default_parameters.shape[0]):
+            driver_parameters_out[worldid, agentid, i] = default_parameters[i]
+        agents.active[worldid, agentid] = False
+        agents.x[worldid, agentid] = 0.0
+        agents.y[worldid, agentid] = 0.0
+        agents.heading[worldid, agentid] = 0.0
+        agents.velocity[worldid, agentid] = 0.0
+        agents.steering[worldid, agentid] = 0.0
+        agents.acceleration[worldid, agentid] = 0.0
+        agents.lane[worldid, agentid] = 0
+        agents.s[worldid, agentid] = 0.0
+        agents.d[worldid, agentid] = 0.0
+        agents.collided[worldid, agentid] = False
+        agents.collided_with[worldid, agentid] = -1
+        agents.off_road[worldid, agentid] = False
+        command_acceleration_out[worldid, agentid] = 0.0
+        command_steering_out[worldid, agentid] = 0.0
 
 
 @wp.kernel
@@ -412,6 +426,10 @@ class RoadWorlds(Worlds):
         self.num_learners = num_learners
         self.physics_dt = physics_dt
         self.device = wp.get_device(device)
+        # A thread takes every so many-th agent of its world: on CUDA one, on the CPU, where a world
+        # is one thread's work anyway, all of them, as calling a kernel's body costs as much as half
+        # of what it does for one agent.
+        self._stride = 1 if self.device.is_cpu else num_agents
         self.road = lane_arrays(network, device)
         self.vehicle = vehicle_struct(vehicle)
         self.drivers = DriverTable(num_worlds, num_agents, num_learners, device)
@@ -504,10 +522,9 @@ class RoadWorlds(Worlds):
         the first one of a control step clears before."""
         if first:
             self.clear()
-        shape = (self.num_worlds, self.num_agents)
         wp.launch(
             _drive,
-            dim=shape,
+            dim=(self.num_worlds, self._stride),
             inputs=[
                 self.road,
                 self.vehicle,
@@ -520,19 +537,21 @@ class RoadWorlds(Worlds):
                 self.leader_gap,
                 first,
                 self.physics_dt,
+                self._stride,
             ],
             outputs=[self._input_acceleration, self._input_steering_velocity],
             device=self.device,
         )
         wp.launch(
             _advance,
-            dim=shape,
+            dim=(self.num_worlds, self._stride),
             inputs=[
                 self.road,
                 self.vehicle,
                 self._input_acceleration,
                 self._input_steering_velocity,
                 self.physics_dt,
+                self._stride,
             ],
             outputs=[self.agents],
             device=self.device,
@@ -547,8 +566,8 @@ class RoadWorlds(Worlds):
         """
         wp.launch(
             _locate,
-            dim=(self.num_worlds, self.num_agents),
-            inputs=[mask, self.road, self.vehicle],
+            dim=(self.num_worlds, self._stride),
+            inputs=[mask, self.road, self.vehicle, self._stride],
             outputs=[self.agents],
             device=self.device,
         )
@@ -565,6 +584,7 @@ class RoadWorlds(Worlds):
             self.road,
             self.agents,
             self.vehicle_parameters.length,
+            self._stride,
             self.leader,
             self.leader_gap,
             self.follower,
@@ -598,8 +618,8 @@ class RoadWorlds(Worlds):
         """
         wp.launch(
             _reset,
-            dim=(self.num_worlds, self.num_agents),
-            inputs=[mask, self.drivers.defaults, self.num_learners],
+            dim=(self.num_worlds, self._stride),
+            inputs=[mask, self.drivers.defaults, self.num_learners, self._stride],
             outputs=[
                 self.agents,
                 self.command_acceleration,

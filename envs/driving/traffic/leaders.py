@@ -182,6 +182,7 @@ def _survey(
     road: LaneArrays,
     agents: AgentArrays,
     body_length: float,
+    stride: int,
     # Out:
     leader_out: wp.array3d[int],
     leader_gap_out: wp.array3d[float],
@@ -189,83 +190,84 @@ def _survey(
     follower_gap_out: wp.array3d[float],
     time_to_collision_out: wp.array2d[float],
 ):
-    worldid, agentid = wp.tid()
+    worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
-    leaders = wp.vec3i(-1, -1, -1)
-    followers = wp.vec3i(-1, -1, -1)
-    leader_gaps = wp.vec3(wp.inf, wp.inf, wp.inf)
-    follower_gaps = wp.vec3(wp.inf, wp.inf, wp.inf)
-    own_lane = valid_lane(road, agents.lane[worldid, agentid])
-    own_s = agents.s[worldid, agentid]
-    own_station = agents.station[worldid, agentid]
-    own_stretch = agents.stretch[worldid, agentid]
-    own_road = road.road[own_lane]
-    next_road = road.next_road[own_lane]
-    length = road.road_length[own_lane]
-    index, fraction = bracket(road, own_lane, own_s)
-    _station, own_offset, _stretch = station_between(road, own_lane, index, fraction)
-    own_section = section_between(road, index, fraction)
-    own_width = own_section[0]
-    lanes = wp.vec3i(own_lane, road.left[own_lane], road.right[own_lane])
-    offsets = wp.vec3(own_offset, own_offset, own_offset)
-    widths = wp.vec3(own_width, own_width, own_width)
-    for side in range(1, 3):
-        lane = lanes[side]
-        if lane >= 0:
-            at = own_s * road.length[lane] / road.length[own_lane]
-            widths[side] = lane_width(road, lane, at)
-            step = 0.5 * (own_width + widths[side])
-            offsets[side] = own_offset + wp.where(side == LEFT, step, -step)
-    is_active = agents.active[worldid, agentid]
-    for other in range(agents.active.shape[1]):
-        if is_active and other != agentid and agents.active[worldid, other]:
-            other_lane = agents.lane[worldid, other]
-            where, distance = distance_along(
-                road,
-                own_lane,
-                own_s,
-                own_station,
-                own_stretch,
-                own_road,
-                next_road,
-                length,
-                other_lane,
-                agents.s[worldid, other],
-                agents.station[worldid, other],
+    for agentid in range(first, agents.active.shape[1], stride):
+        leaders = wp.vec3i(-1, -1, -1)
+        followers = wp.vec3i(-1, -1, -1)
+        leader_gaps = wp.vec3(wp.inf, wp.inf, wp.inf)
+        follower_gaps = wp.vec3(wp.inf, wp.inf, wp.inf)
+        own_lane = valid_lane(road, agents.lane[worldid, agentid])
+        own_s = agents.s[worldid, agentid]
+        own_station = agents.station[worldid, agentid]
+        own_stretch = agents.stretch[worldid, agentid]
+        own_road = road.road[own_lane]
+        next_road = road.next_road[own_lane]
+        length = road.road_length[own_lane]
+        index, fraction = bracket(road, own_lane, own_s)
+        _station, own_offset, _stretch = station_between(road, own_lane, index, fraction)
+        own_section = section_between(road, index, fraction)
+        own_width = own_section[0]
+        lanes = wp.vec3i(own_lane, road.left[own_lane], road.right[own_lane])
+        offsets = wp.vec3(own_offset, own_offset, own_offset)
+        widths = wp.vec3(own_width, own_width, own_width)
+        for side in range(1, 3):
+            lane = lanes[side]
+            if lane >= 0:
+                at = own_s * road.length[lane] / road.length[own_lane]
+                widths[side] = lane_width(road, lane, at)
+                step = 0.5 * (own_width + widths[side])
+                offsets[side] = own_offset + wp.where(side == LEFT, step, -step)
+        is_active = agents.active[worldid, agentid]
+        for other in range(agents.active.shape[1]):
+            if is_active and other != agentid and agents.active[worldid, other]:
+                other_lane = agents.lane[worldid, other]
+                where, distance = distance_along(
+                    road,
+                    own_lane,
+                    own_s,
+                    own_station,
+                    own_stretch,
+                    own_road,
+                    next_road,
+                    length,
+                    other_lane,
+                    agents.s[worldid, other],
+                    agents.station[worldid, other],
+                )
+                lateral = agents.lateral[worldid, other]
+                reach = agents.reach[worldid, other]
+                gap = wp.abs(distance) - body_length
+                ahead = is_ahead(distance, agentid, other)
+                for side in range(3):
+                    known = wp.where(ahead, leader_gaps[side], follower_gaps[side])
+                    if gap < known:
+                        target = lanes[side]
+                        centre = offsets[side]
+                        across = widths[side]
+                        if where != _SAME_ROAD:
+                            target, centre, across = lane_across(road, where, target)
+                        if overlaps_lane(target, centre, across, other_lane, lateral, reach):
+                            if ahead:
+                                leaders[side] = other
+                                leader_gaps[side] = gap
+                            else:
+                                followers[side] = other
+                                follower_gaps[side] = gap
+        for side in range(3):
+            leader_out[worldid, agentid, side] = leaders[side]
+            leader_gap_out[worldid, agentid, side] = leader_gaps[side]
+            follower_out[worldid, agentid, side] = followers[side]
+            follower_gap_out[worldid, agentid, side] = follower_gaps[side]
+        time = float(wp.inf)
+        if leaders[OWN] >= 0:
+            time = time_to_collision(
+                leader_gaps[OWN],
+                agents.velocity[worldid, agentid],
+                agents.velocity[worldid, leaders[OWN]],
             )
-            lateral = agents.lateral[worldid, other]
-            reach = agents.reach[worldid, other]
-            gap = wp.abs(distance) - body_length
-            ahead = is_ahead(distance, agentid, other)
-            for side in range(3):
-                known = wp.where(ahead, leader_gaps[side], follower_gaps[side])
-                if gap < known:
-                    target = lanes[side]
-                    centre = offsets[side]
-                    across = widths[side]
-                    if where != _SAME_ROAD:
-                        target, centre, across = lane_across(road, where, target)
-                    if overlaps_lane(target, centre, across, other_lane, lateral, reach):
-                        if ahead:
-                            leaders[side] = other
-                            leader_gaps[side] = gap
-                        else:
-                            followers[side] = other
-                            follower_gaps[side] = gap
-    for side in range(3):
-        leader_out[worldid, agentid, side] = leaders[side]
-        leader_gap_out[worldid, agentid, side] = leader_gaps[side]
-        follower_out[worldid, agentid, side] = followers[side]
-        follower_gap_out[worldid, agentid, side] = follower_gaps[side]
-    time = float(wp.inf)
-    if leaders[OWN] >= 0:
-        time = time_to_collision(
-            leader_gaps[OWN],
-            agents.velocity[worldid, agentid],
-            agents.velocity[worldid, leaders[OWN]],
-        )
-    time_to_collision_out[worldid, agentid] = time
+        time_to_collision_out[worldid, agentid] = time
 
 
 def survey(
@@ -273,6 +275,7 @@ def survey(
     road: LaneArrays,
     agents: AgentArrays,
     body_length: float,
+    stride: int,
     leader: wp.array,
     leader_gap: wp.array,
     follower: wp.array,
@@ -285,6 +288,7 @@ def survey(
         mask: (num_worlds,) bool, worlds to write.
         road: the lanes. agents: their state and derived values.
         body_length: of every vehicle [m].
+        stride: threads for a world; each takes every so many-th agent.
         leader: (num_worlds, num_agents, 3) agent index, -1 for none; last axis OWN, LEFT, RIGHT.
         leader_gap: likewise, bumper to bumper [m], infinite where there is none.
         follower: likewise. follower_gap: likewise [m].
@@ -292,8 +296,8 @@ def survey(
     """
     wp.launch(
         _survey,
-        dim=leader.shape[:2],
-        inputs=[mask, road, agents, body_length],
+        dim=(leader.shape[0], stride),
+        inputs=[mask, road, agents, body_length, stride],
         outputs=[leader, leader_gap, follower, follower_gap, time_to_collision_table],
         device=leader.device,
     )
