@@ -1,5 +1,7 @@
 """State of all agents of all worlds: structure of arrays, each (num_worlds, num_agents)."""
 
+from typing import Any
+
 import warp as wp
 
 wp.set_module_options({"enable_backward": False})
@@ -33,3 +35,12 @@ class AgentArrays:
     stretch: wp.array2d[float]  # ds / dstation of the lane
     lateral: wp.array2d[float]  # of the body's centre from the reference line [m]
     reach: wp.array2d[float]  # half the lateral extent of the body [m]
+
+
+def threads_of_a_world(num_agents: int, device: Any) -> int:
+    """Threads of a kernel that goes through a world's agents; each takes every so many-th of them.
+
+    On CUDA one for each. On the CPU, where a single thread runs them all anyway, one: calling a
+    kernel's body, with its structs as arguments, costs as much as it does for half an agent.
+    """
+    return 1 if device.is_cpu else num_agents

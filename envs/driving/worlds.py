@@ -12,7 +12,7 @@ import warp as wp
 
 from proveout.assets.road import RoadNetwork
 from proveout.envs.core.worlds import NON_FINITE_STATE, ScenePose, Worlds
-from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
 from proveout.envs.driving.drivers.external import steering_velocity_towards
 from proveout.envs.driving.drivers.idm import (
     STEERING_LAG,
@@ -426,10 +426,7 @@ class RoadWorlds(Worlds):
         self.num_learners = num_learners
         self.physics_dt = physics_dt
         self.device = wp.get_device(device)
-        # A thread takes every so many-th agent of its world: on CUDA one, on the CPU, where a world
-        # is one thread's work anyway, all of them, as calling a kernel's body costs as much as half
-        # of what it does for one agent.
-        self._stride = 1 if self.device.is_cpu else num_agents
+        self._stride = threads_of_a_world(num_agents, self.device)
         self.road = lane_arrays(network, device)
         self.vehicle = vehicle_struct(vehicle)
         self.drivers = DriverTable(num_worlds, num_agents, num_learners, device)
@@ -584,7 +581,6 @@ class RoadWorlds(Worlds):
             self.road,
             self.agents,
             self.vehicle_parameters.length,
-            self._stride,
             self.leader,
             self.leader_gap,
             self.follower,

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
 
 wp.set_module_options({"enable_backward": False})
 
@@ -71,16 +71,19 @@ def _latch_collisions(
     mask_in: wp.array[wp.bool],
     half_length: float,
     half_width: float,
+    stride: int,
     # Out:
     agents: AgentArrays,
 ):
-    worldid, agentid = wp.tid()
-    if not mask_in[worldid] or not agents.active[worldid, agentid]:
+    worldid, first = wp.tid()
+    if not mask_in[worldid]:
         return
-    other = collision_partner(agents, half_length, half_width, worldid, agentid)
-    if other >= 0 and not agents.collided[worldid, agentid]:
-        agents.collided[worldid, agentid] = True
-        agents.collided_with[worldid, agentid] = other
+    for agentid in range(first, agents.active.shape[1], stride):
+        if agents.active[worldid, agentid]:
+            other = collision_partner(agents, half_length, half_width, worldid, agentid)
+            if other >= 0 and not agents.collided[worldid, agentid]:
+                agents.collided[worldid, agentid] = True
+                agents.collided_with[worldid, agentid] = other
 
 
 def latch_collisions(
@@ -93,10 +96,12 @@ def latch_collisions(
         agents: written: collided, collided_with.
         half_length: of every body [m]. half_width: likewise.
     """
+    num_worlds, num_agents = agents.collided.shape
+    stride = threads_of_a_world(num_agents, mask.device)
     wp.launch(
         _latch_collisions,
-        dim=agents.collided.shape,
-        inputs=[mask, half_length, half_width],
+        dim=(num_worlds, stride),
+        inputs=[mask, half_length, half_width, stride],
         outputs=[agents],
         device=mask.device,
     )

@@ -10,7 +10,7 @@ one road further or back through successor and predecessor, are looked at.
 
 import warp as wp
 
-from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
 from proveout.envs.driving.metrics.time_to_collision import time_to_collision
 from proveout.envs.driving.roads.lanes import (
     LaneArrays,
@@ -275,7 +275,6 @@ def survey(
     road: LaneArrays,
     agents: AgentArrays,
     body_length: float,
-    stride: int,
     leader: wp.array,
     leader_gap: wp.array,
     follower: wp.array,
@@ -288,12 +287,12 @@ def survey(
         mask: (num_worlds,) bool, worlds to write.
         road: the lanes. agents: their state and derived values.
         body_length: of every vehicle [m].
-        stride: threads for a world; each takes every so many-th agent.
         leader: (num_worlds, num_agents, 3) agent index, -1 for none; last axis OWN, LEFT, RIGHT.
         leader_gap: likewise, bumper to bumper [m], infinite where there is none.
         follower: likewise. follower_gap: likewise [m].
         time_to_collision_table: (num_worlds, num_agents), with the leader in the own lane [s].
     """
+    stride = threads_of_a_world(leader.shape[1], leader.device)
     wp.launch(
         _survey,
         dim=(leader.shape[0], stride),
