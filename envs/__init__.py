@@ -7,6 +7,11 @@ if __name__ == "envs":
     )
 
 from proveout.envs.core.check import check_vector_env
+from proveout.envs.core.columns import columns
+from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.hooks import Step, action_rate
+from proveout.envs.core.layout import Entry, ObservationLayout
+from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import (
     discover,
     make_single,
@@ -16,19 +21,45 @@ from proveout.envs.core.registry import (
     task_class,
     task_ids,
 )
+from proveout.envs.core.rng import integer, normal, random_key, uniform
 from proveout.envs.core.single import WarpEnv
+from proveout.envs.core.task import (
+    STREAM_TASK,
+    Kpi,
+    RandomizationConfig,
+    RewardWeights,
+    TaskConfig,
+    quantity,
+)
 from proveout.envs.core.vector_env import WarpVectorEnv
 
 __all__ = [
+    "STREAM_TASK",
+    "ConfigError",
+    "Entry",
+    "Kpi",
+    "ObservationLayout",
+    "Randomization",
+    "RandomizationConfig",
+    "RewardWeights",
+    "Step",
+    "TaskConfig",
     "WarpEnv",
     "WarpVectorEnv",
+    "action_rate",
     "check_vector_env",
+    "columns",
+    "integer",
     "make_single",
     "make_task",
     "make_vector",
+    "normal",
+    "quantity",
+    "random_key",
     "register",
     "task_class",
     "task_ids",
+    "uniform",
 ]
 
 discover("proveout.envs.factory", "proveout.envs.driving")
