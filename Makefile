@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ENV ?= proveout/Reach-v0
 
-.PHONY: demo test test-slow install install-dev lint types imports unit cuda-check clean help
+.PHONY: demo test dev links test-slow install install-dev lint types imports unit cuda-check clean help
 
 help:
 	@echo "make demo   install into $(VENV), train $(ENV), evaluate it, write a video (about 5 minutes)"
 	@echo "make test   install with the dev extra, then ruff, mypy, import-linter and all tests (about 10 minutes)"
+	@echo "make dev    install with the dev extra, and links that editors follow (see CONTRIBUTING.md)"
 	@echo "make test-slow   the longer runs of fuzz and kill tests"
 	@echo "make clean  remove $(VENV) and caches; runs stay"
 
@@ -40,10 +41,15 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# Type checkers do not follow setuptools' mapping of an editable install: links stand in for it.
-types:
+# Type checkers and editors do not follow setuptools' mapping of an editable install: links stand in
+# for it.
+links:
 	@mkdir -p .types/proveout
 	@for root in assets envs policies training; do ln -sfn ../../$$root .types/proveout/$$root; done
+
+dev: install-dev links
+
+types: links
 	MYPYPATH=.types $(BIN)/mypy -p proveout
 
 imports:
