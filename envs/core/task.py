@@ -173,6 +173,10 @@ class Task(ABC):
     config_class: ClassVar[type[TaskConfig]] = TaskConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     kpis: ClassVar[tuple[Kpi, ...]] = ()
+    # What is observed and commanded, by name; a layout that depends on the config comes from
+    # `make_layout` and `make_action_layout` instead.
+    observation: ClassVar[ObservationLayout | None] = None
+    action: ClassVar[ObservationLayout | None] = None
     # Struct of per-world arrays that functions of one world keep from step to step.
     state_class: ClassVar[Any] = None
     num_agents: int = 1
@@ -223,13 +227,20 @@ class Task(ABC):
             *((f"randomization/{name}", r.unit) for name, r in self.randomizations),
         )
 
-    @abstractmethod
     def make_layout(self) -> ObservationLayout:
         """The observation by name."""
+        return self._declared("observation", self.observation)
 
-    @abstractmethod
     def make_action_layout(self) -> ObservationLayout:
         """The action by name, with finite bounds."""
+        return self._declared("action", self.action)
+
+    def _declared(self, name: str, layout: ObservationLayout | None) -> ObservationLayout:
+        if layout is None:
+            raise ConfigError(
+                f"{self.id or type(self).__name__} has no `{name}`: give the class a layout"
+            )
+        return layout
 
     @abstractmethod
     def make_worlds(self, num_worlds: int, device: wp.Device) -> Worlds:

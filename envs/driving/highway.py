@@ -5,7 +5,7 @@
             right   ->  [#]       [ ]        [ ]          # learner
 
 Road: straight or with bends of 800 m radius, drawn anew for every episode. Traffic: IDM cars that
-keep their lane. Control at 10 Hz. Observation: see `make_layout`.
+keep their lane. Control at 10 Hz. Observation: see `OBSERVATION`.
 Action: acceleration, and steering scaled so that 1 means `max_lateral_acceleration`.
 Reward: weighted sum of the terms of `HighwayWeights`, in every control step.
 Ends: a collision or leaving the road (terminated), 40 s (truncated).
@@ -164,17 +164,11 @@ class Highway(RoadTask):
 
     config_class = HighwayConfig
     state_class = HighwayState
-    kpis = KPIS
+    observation, action, kpis = OBSERVATION, ACTION, KPIS
 
     def __init__(self, config: TaskConfig | None = None) -> None:
         super().__init__(config)
         self.num_agents = self.config.num_agents
-
-    def make_layout(self) -> ObservationLayout:
-        return OBSERVATION
-
-    def make_action_layout(self) -> ObservationLayout:
-        return ACTION
 
     def state_columns(self) -> dict[str, int]:
         return dict.fromkeys(("shadow_leader", "shadow_s", "shadow_v"), self.config.num_agents)

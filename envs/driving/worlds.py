@@ -1,8 +1,8 @@
 """Road worlds: single-track vehicles on a lane network, many worlds at once.
 
-A physics step is three launches: every driver decides from the state of all agents (`_drive`),
-every vehicle moves (`_advance`), bodies are tested for overlap (`latch_collisions`). All agents
-decide before any moves, so the result does not depend on the order of the threads.
+A physics step is three launches: every driver decides from the state of all agents, every vehicle
+moves, bodies are tested for overlap. All agents decide before any moves, so the result does not
+depend on the order of the threads.
 """
 
 from collections.abc import Sequence
@@ -11,359 +11,16 @@ import numpy as np
 import warp as wp
 
 from proveout.assets.road import RoadNetwork
-from proveout.envs.core.worlds import NON_FINITE_STATE, ScenePose, Worlds
+from proveout.envs.core.worlds import ScenePose, Worlds
+from proveout.envs.driving import road_kernels as kernels
 from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
-from proveout.envs.driving.drivers.external import steering_velocity_towards
-from proveout.envs.driving.drivers.idm import (
-    STEERING_LAG,
-    idm_acceleration,
-    lane_keeping_steering_velocity,
-    limit_braking,
-)
-from proveout.envs.driving.drivers.table import DriverColumn, DriverKind, DriverTable
+from proveout.envs.driving.drivers.table import DriverTable
 from proveout.envs.driving.metrics.collision import latch_collisions
-from proveout.envs.driving.metrics.off_road import body_off_road
 from proveout.envs.driving.road import Road
-from proveout.envs.driving.roads.lanes import (
-    LaneArrays,
-    bracket,
-    follow_lane_border,
-    lane_arrays,
-    lane_pose,
-    pose_between,
-    project,
-    section_between,
-    station_between,
-    valid_lane,
-)
+from proveout.envs.driving.roads.lanes import lane_arrays
 from proveout.envs.driving.scene import scene_state
-from proveout.envs.driving.traffic.leaders import OWN, own_lane_leader, survey
-from proveout.envs.driving.vehicles.single_track import (
-    State,
-    Vehicle,
-    VehicleParameters,
-    constrain_acceleration,
-    integrate,
-    vehicle_struct,
-)
-
-wp.set_module_options({"enable_backward": False})
-
-_NON_FINITE = wp.constant(NON_FINITE_STATE)
-# Beyond this a place or speed is nonsense: float32 resolves 6 cm there.
-_MAX_VALUE = wp.constant(1.0e6)
-_IDM = wp.constant(int(DriverKind.IDM))
-_EXTERNAL = wp.constant(int(DriverKind.EXTERNAL))
-_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
-_TIME_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
-_MINIMUM_GAP = wp.constant(int(DriverColumn.MINIMUM_GAP))
-_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
-_COMFORTABLE_DECELERATION = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
-_MAX_DECELERATION = wp.constant(int(DriverColumn.MAX_DECELERATION))
-_PREVIEW_TIME = wp.constant(int(DriverColumn.PREVIEW_TIME))
-
-# Newton steps of the projection: behind a physics step the guess is good to centimetres; after a
-# reset or a change of lane it may be metres off. Both stop early once converged.
-_TRACKING_ITERATIONS = wp.constant(3)
-_SEARCH_ITERATIONS = wp.constant(12)
-# A stored lane position this close to the projection [m] is kept, so that `refresh` changes nothing
-# where nothing moved and a restored run goes on bit for bit.
-_KEPT = wp.constant(2.0e-3)
-
-
-@wp.func
-def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int, agent: int):
-    """Write everything derived from heading and lane position; latch `off_road`."""
-    lane = valid_lane(road, agents.lane[world, agent])
-    s = agents.s[world, agent]
-    d = agents.d[world, agent]
-    heading = agents.heading[world, agent]
-    c = wp.cos(heading)
-    n = wp.sin(heading)
-    agents.cos_heading[world, agent] = c
-    agents.sin_heading[world, agent] = n
-    agents.centre_x[world, agent] = agents.x[world, agent] + vehicle.rear_axle_to_centre * c
-    agents.centre_y[world, agent] = agents.y[world, agent] + vehicle.rear_axle_to_centre * n
-    index, fraction = bracket(road, lane, s)
-    _x, _y, lane_heading, curvature = pose_between(road, index, fraction)
-    sin_error = wp.sin(heading - lane_heading)
-    cos_error = wp.cos(heading - lane_heading)
-    station, offset, stretch = station_between(road, lane, index, fraction)
-    agents.station[world, agent] = station
-    agents.stretch[world, agent] = stretch
-    agents.lateral[world, agent] = offset + d + vehicle.rear_axle_to_centre * sin_error
-    half_width = 0.5 * vehicle.width
-    half_length = 0.5 * vehicle.length
-    agents.reach[world, agent] = half_width * wp.abs(cos_error) + half_length * wp.abs(sin_error)
-    if body_off_road(
-        road,
-        lane,
-        section_between(road, index, fraction),
-        s,
-        d,
-        sin_error,
-        cos_error,
-        curvature,
-        vehicle.rear_axle_to_centre + half_length,
-        half_length - vehicle.rear_axle_to_centre,
-        half_width,
-    ):
-        agents.off_road[world, agent] = True
-
-
-@wp.kernel
-def _apply(
-    # In:
-    command_in: wp.array2d[float],
-    # Out:
-    acceleration_out: wp.array2d[float],
-    steering_out: wp.array2d[float],
-):
-    worldid, agentid = wp.tid()
-    acceleration_out[worldid, agentid] = command_in[worldid, 2 * agentid]
-    steering_out[worldid, agentid] = command_in[worldid, 2 * agentid + 1]
-
-
-@wp.kernel
-def _drive(
-    # In:
-    road: LaneArrays,
-    vehicle: Vehicle,
-    agents: AgentArrays,
-    kind_in: wp.array2d[int],
-    parameters_in: wp.array3d[float],
-    command_acceleration_in: wp.array2d[float],
-    command_steering_in: wp.array2d[float],
-    leader_in: wp.array3d[int],
-    leader_gap_in: wp.array3d[float],
-    surveyed: bool,
-    dt: float,
-    stride: int,
-    # Out:
-    input_acceleration_out: wp.array2d[float],
-    input_steering_velocity_out: wp.array2d[float],
-):
-    worldid, first = wp.tid()
-    for agentid in range(first, agents.active.shape[1], stride):
-        if not agents.active[worldid, agentid]:
-            continue
-        velocity = agents.velocity[worldid, agentid]
-        steering = agents.steering[worldid, agentid]
-        acceleration = wp.float32(0.0)
-        steering_velocity = wp.float32(0.0)
-        if kind_in[worldid, agentid] == _IDM:
-            lane = agents.lane[worldid, agentid]
-            s = agents.s[worldid, agentid]
-            d = agents.d[worldid, agentid]
-            leader = leader_in[worldid, agentid, OWN]
-            gap = leader_gap_in[worldid, agentid, OWN]
-            if not surveyed:
-                index, fraction = bracket(road, valid_lane(road, lane), s)
-                _station, offset, _stretch = station_between(road, lane, index, fraction)
-                section = section_between(road, index, fraction)
-                leader, gap = own_lane_leader(
-                    road, agents, offset, section[0], vehicle.length, worldid, agentid
-                )
-            leader_velocity = wp.float32(0.0)
-            if leader >= 0:
-                leader_velocity = agents.velocity[worldid, leader]
-            acceleration = idm_acceleration(
-                velocity,
-                gap,
-                leader_velocity,
-                parameters_in[worldid, agentid, _DESIRED_SPEED],
-                parameters_in[worldid, agentid, _TIME_HEADWAY],
-                parameters_in[worldid, agentid, _MINIMUM_GAP],
-                parameters_in[worldid, agentid, _MAX_ACCELERATION],
-                parameters_in[worldid, agentid, _COMFORTABLE_DECELERATION],
-            )
-            acceleration = limit_braking(
-                acceleration, velocity, parameters_in[worldid, agentid, _MAX_DECELERATION], dt
-            )
-            _x, _y, lane_heading, _curvature = lane_pose(road, lane, s)
-            _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
-            error = agents.heading[worldid, agentid] - lane_heading
-            steering_velocity = lane_keeping_steering_velocity(
-                vehicle,
-                steering,
-                velocity,
-                d,
-                wp.sin(error),
-                wp.cos(error),
-                curvature,
-                parameters_in[worldid, agentid, _PREVIEW_TIME],
-                dt,
-            )
-        else:
-            acceleration = command_acceleration_in[worldid, agentid]
-            steering_velocity = steering_velocity_towards(
-                vehicle, steering, command_steering_in[worldid, agentid], dt
-            )
-        # The model switches the acceleration off beyond its velocity limits; stop on them instead.
-        input_acceleration_out[worldid, agentid] = wp.clamp(
-            acceleration,
-            (vehicle.velocity_min - velocity) / dt,
-            (vehicle.velocity_max - velocity) / dt,
-        )
-        input_steering_velocity_out[worldid, agentid] = steering_velocity
-
-
-@wp.kernel
-def _advance(
-    # In:
-    road: LaneArrays,
-    vehicle: Vehicle,
-    input_acceleration_in: wp.array2d[float],
-    input_steering_velocity_in: wp.array2d[float],
-    dt: float,
-    stride: int,
-    # Out:
-    agents: AgentArrays,
-):
-    worldid, first = wp.tid()
-    for agentid in range(first, agents.active.shape[1], stride):
-        if not agents.active[worldid, agentid]:
-            continue
-        velocity = agents.velocity[worldid, agentid]
-        acceleration = input_acceleration_in[worldid, agentid]
-        agents.acceleration[worldid, agentid] = constrain_acceleration(
-            vehicle, velocity, acceleration
-        )
-        state = integrate(
-            vehicle,
-            State(
-                agents.x[worldid, agentid],
-                agents.y[worldid, agentid],
-                agents.steering[worldid, agentid],
-                velocity,
-                agents.heading[worldid, agentid],
-            ),
-            input_steering_velocity_in[worldid, agentid],
-            acceleration,
-            dt,
-        )
-        agents.x[worldid, agentid] = state[0]
-        agents.y[worldid, agentid] = state[1]
-        agents.steering[worldid, agentid] = state[2]
-        agents.velocity[worldid, agentid] = state[3]
-        agents.heading[worldid, agentid] = state[4]
-        guess = agents.s[worldid, agentid] + 0.5 * dt * (velocity + state[3])
-        lane, s, d = project(
-            road, agents.lane[worldid, agentid], guess, state[0], state[1], _TRACKING_ITERATIONS
-        )
-        lane, s, d = follow_lane_border(road, lane, s, d, state[0], state[1], _SEARCH_ITERATIONS)
-        agents.lane[worldid, agentid] = lane
-        agents.s[worldid, agentid] = s
-        agents.d[worldid, agentid] = d
-        _derive(road, vehicle, agents, worldid, agentid)
-
-
-@wp.kernel
-def _locate(
-    # In:
-    mask_in: wp.array[wp.bool],
-    road: LaneArrays,
-    vehicle: Vehicle,
-    stride: int,
-    # Out:
-    agents: AgentArrays,
-):
-    worldid, first = wp.tid()
-    if not mask_in[worldid]:
-        return
-    for agentid in range(first, agents.active.shape[1], stride):
-        if not agents.active[worldid, agentid]:
-            continue
-        x = agents.x[worldid, agentid]
-        y = agents.y[worldid, agentid]
-        old_lane = valid_lane(road, agents.lane[worldid, agentid])
-        old_s = agents.s[worldid, agentid]
-        agents.lane[worldid, agentid] = old_lane
-        lane, s, d = project(road, old_lane, old_s, x, y, _SEARCH_ITERATIONS)
-        if (
-            lane != old_lane
-            or not wp.abs(s - old_s) <= _KEPT
-            or not wp.abs(d - agents.d[worldid, agentid]) <= _KEPT
-        ):
-            lane, s, d = follow_lane_border(road, lane, s, d, x, y, _SEARCH_ITERATIONS)
-            agents.lane[worldid, agentid] = lane
-            agents.s[worldid, agentid] = s
-            agents.d[worldid, agentid] = d
-        _derive(road, vehicle, agents, worldid, agentid)
-
-
-@wp.kernel
-def _guard(
-    # In:
-    agents: AgentArrays,
-    # Out:
-    invalid_out: wp.array[int],
-):
-    worldid = wp.tid()
-    for agent in range(agents.active.shape[1]):
-        # A NaN compares false.
-        sound = (
-            wp.abs(agents.x[worldid, agent]) <= _MAX_VALUE
-            and wp.abs(agents.y[worldid, agent]) <= _MAX_VALUE
-            and wp.abs(agents.heading[worldid, agent]) <= _MAX_VALUE
-            and wp.abs(agents.velocity[worldid, agent]) <= _MAX_VALUE
-            and wp.abs(agents.steering[worldid, agent]) <= _MAX_VALUE
-            and wp.abs(agents.acceleration[worldid, agent]) <= _MAX_VALUE
-            and wp.abs(agents.s[worldid, agent]) <= _MAX_VALUE
-            and wp.abs(agents.d[worldid, agent]) <= _MAX_VALUE
-        )
-        if not sound:
-            invalid_out[worldid] = invalid_out[worldid] | _NON_FINITE
-
-
-@wp.kernel
-def _reset(
-    # In:
-    mask_in: wp.array[wp.bool],
-    default_parameters: wp.array[float],
-    num_learners: int,
-    stride: int,
-    # Out:
-    agents: AgentArrays,
-    command_acceleration_out: wp.array2d[float],
-    command_steering_out: wp.array2d[float],
-    driver_kind_out: wp.array2d[int],
-    driver_parameters_out: wp.array3d[float],
-):
-    worldid, first = wp.tid()
-    if not mask_in[worldid]:
-        return
-    for agentid in range(first, agents.active.shape[1], stride):
-        driver_kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
-        for i in range(default_parameters.shape[0]):
-            driver_parameters_out[worldid, agentid, i] = default_parameters[i]
-        agents.active[worldid, agentid] = False
-        agents.x[worldid, agentid] = 0.0
-        agents.y[worldid, agentid] = 0.0
-        agents.heading[worldid, agentid] = 0.0
-        agents.velocity[worldid, agentid] = 0.0
-        agents.steering[worldid, agentid] = 0.0
-        agents.acceleration[worldid, agentid] = 0.0
-        agents.lane[worldid, agentid] = 0
-        agents.s[worldid, agentid] = 0.0
-        agents.d[worldid, agentid] = 0.0
-        agents.collided[worldid, agentid] = False
-        agents.collided_with[worldid, agentid] = -1
-        agents.off_road[worldid, agentid] = False
-        command_acceleration_out[worldid, agentid] = 0.0
-        command_steering_out[worldid, agentid] = 0.0
-
-
-@wp.kernel
-def _clear(
-    # Out:
-    agents: AgentArrays,
-):
-    worldid, agentid = wp.tid()
-    agents.collided[worldid, agentid] = False
-    agents.collided_with[worldid, agentid] = -1
-    agents.off_road[worldid, agentid] = False
-
+from proveout.envs.driving.traffic.leaders import survey
+from proveout.envs.driving.vehicles.single_track import VehicleParameters, vehicle_struct
 
 _STATE = (
     "x",
@@ -507,7 +164,7 @@ class RoadWorlds(Worlds):
         Columns 2k and 2k + 1: acceleration [m/s^2] and steering angle [rad] of learner k.
         """
         wp.launch(
-            _apply,
+            kernels.apply_kernel,
             dim=(self.num_worlds, self.num_learners),
             inputs=[command],
             outputs=[self.command_acceleration, self.command_steering],
@@ -520,7 +177,7 @@ class RoadWorlds(Worlds):
         if first:
             self.clear()
         wp.launch(
-            _drive,
+            kernels.drive_kernel,
             dim=(self.num_worlds, self._stride),
             inputs=[
                 self.road,
@@ -540,7 +197,7 @@ class RoadWorlds(Worlds):
             device=self.device,
         )
         wp.launch(
-            _advance,
+            kernels.advance_kernel,
             dim=(self.num_worlds, self._stride),
             inputs=[
                 self.road,
@@ -562,7 +219,7 @@ class RoadWorlds(Worlds):
         are only ever set here; `clear` and `reset` clear them.
         """
         wp.launch(
-            _locate,
+            kernels.locate_kernel,
             dim=(self.num_worlds, self._stride),
             inputs=[mask, self.road, self.vehicle, self._stride],
             outputs=[self.agents],
@@ -591,7 +248,7 @@ class RoadWorlds(Worlds):
     def clear(self) -> None:
         """Forget latched collisions and departures."""
         wp.launch(
-            _clear,
+            kernels.clear_kernel,
             dim=(self.num_worlds, self.num_agents),
             outputs=[self.agents],
             device=self.device,
@@ -600,7 +257,7 @@ class RoadWorlds(Worlds):
     def guard(self, invalid: wp.array) -> None:
         """Or NON_FINITE_STATE into invalid (num_worlds,) where any agent's state is not finite."""
         wp.launch(
-            _guard,
+            kernels.guard_kernel,
             dim=self.num_worlds,
             inputs=[self.agents],
             outputs=[invalid],
@@ -613,7 +270,7 @@ class RoadWorlds(Worlds):
         The task then writes active, x, y, heading, velocity, lane and s of those that take part.
         """
         wp.launch(
-            _reset,
+            kernels.reset_kernel,
             dim=(self.num_worlds, self._stride),
             inputs=[mask, self.drivers.defaults, self.num_learners, self._stride],
             outputs=[

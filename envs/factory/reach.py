@@ -3,7 +3,7 @@
 Robot: UR5e on the floor (`assets/robots/ur5e`), joint position servos, 20 Hz control. Contacts
 are not simulated: goals are sampled in front of the arm and above the floor.
 Goal: pose of the tcp at a random joint configuration around `home`, so it is reachable.
-Observation: see `make_layout`. Base frame: z up, origin at the foot of the arm.
+Observation: see `OBSERVATION`. Base frame: z up, origin at the foot of the arm.
 Action: change of the joint targets, -1 to 1 of `max_increment`.
 Reward: weighted sum of the terms of `ReachWeights`, in every control step.
 Ends: only by time. Success: within `position_tolerance` and `angle_tolerance`, without a break for
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mujoco
 import warp as wp
@@ -41,9 +41,6 @@ from proveout.envs.factory.kinematics import chain_pose
 from proveout.envs.factory.scenery import add_pose_marker, add_studio
 from proveout.envs.factory.task import ArticulatedTask
 from proveout.envs.factory.worlds import Capacities
-
-if TYPE_CHECKING:
-    from proveout.envs.core.simulation import Simulation
 
 wp.set_module_options({"enable_backward": False})
 
@@ -90,8 +87,6 @@ class ReachRandomization(RandomizationConfig):
 class ReachConfig(TaskConfig):
     """Configuration of Reach."""
 
-    control_dt: float = quantity(0.05, "s", "time between two actions")
-    decimation: int = quantity(5, "1", "physics steps in one control step")
     episode_seconds: float = quantity(3.0, "s", "time after which an episode is truncated")
     max_increment: float = quantity(
         0.12, "rad", "largest change of a joint target in one step", above=0.0
@@ -101,9 +96,7 @@ class ReachConfig(TaskConfig):
     )
     position_tolerance: float = quantity(0.02, "m", "distance that counts as reached", above=0.0)
     angle_tolerance: float = quantity(0.2, "rad", "angle that counts as reached", above=0.0)
-    hold_seconds: float = quantity(
-        0.25, "s", "time within the tolerances that is a success", above=0.0
-    )
+    hold_seconds: float = quantity(0.25, "s", "time in tolerance that is a success", above=0.0)
     # Of random joint angles, two thirds lead above the highest value allowed here.
     min_height: float = quantity(0.12, "m", "lowest goal above the floor", low=0.0, high=0.3)
     reward_weights: ReachWeights = field(default_factory=ReachWeights)
@@ -160,12 +153,6 @@ class ReachState:
     reach_time: wp.array[float]  # s
 
 
-@wp.func
-def hold_steps(hold_seconds: float, control_dt: float) -> int:
-    """Control steps that a time takes, both ends counted: 0.25 s at 20 Hz are six."""
-    return int(wp.round(hold_seconds / control_dt)) + 1
-
-
 @register("proveout/Reach-v0")
 class Reach(ArticulatedTask):
     """A UR5e brings its tool to a random pose and holds it."""
@@ -173,14 +160,8 @@ class Reach(ArticulatedTask):
     config_class = ReachConfig
     state_class = ReachState
     capacities = Capacities(contacts=0, constraints=6)
-    kpis = KPIS
+    observation, action, kpis = OBSERVATION, ACTION, KPIS
     tool = "tcp"
-
-    def make_layout(self) -> ObservationLayout:
-        return OBSERVATION
-
-    def make_action_layout(self) -> ObservationLayout:
-        return ACTION
 
     def state_columns(self) -> dict[str, int]:
         return {"goal_angles": len(GOAL_RANGE)}
@@ -211,7 +192,8 @@ class Reach(ArticulatedTask):
         s.held[w] = wp.where(within, s.held[w] + 1, 0)
         if not step.success[w]:
             s.reach_time[w] = float(step.elapsed[w]) * c.control_dt
-            step.success[w] = s.held[w] >= hold_steps(c.hold_seconds, c.control_dt)
+            # Both ends of the time count.
+            step.success[w] = s.held[w] > int(wp.round(c.hold_seconds / c.control_dt))
         squares, fastest, power, beyond = joint_load(arm, w)
 
         step.reward[w, Term.distance] = distance
@@ -264,7 +246,7 @@ class Reach(ArticulatedTask):
             obs[w, Obs.goal_offset_near + i] = wp.clamp(offset[i] / 0.05, -1.0, 1.0)
             obs[w, Obs.goal_rotation + i] = rotation[i]
 
-    def scene_pose(self, sim: Simulation, worlds: Sequence[int]) -> list[ScenePose]:
+    def scene_pose(self, sim: Any, worlds: Sequence[int]) -> list[ScenePose]:
         goal = sim.task_state("goal")
         return [
             ScenePose(pose.qpos, goal[w : w + 1, :3].copy(), goal[w : w + 1, [6, 3, 4, 5]].copy())

@@ -78,13 +78,7 @@ class Follow(RoadTask):
 
     id = "toy/Follow-v0"
     config_class = FollowConfig
-    kpis = KPIS
-
-    def make_layout(self):
-        return OBSERVATION
-
-    def make_action_layout(self):
-        return ACTION
+    observation, action, kpis = OBSERVATION, ACTION, KPIS
 
     def network(self):
         return join(motorway(2, 400.0), motorway(1, segments=bend(300.0, 0.8, 60.0)))
