@@ -35,7 +35,8 @@ class ArraySpec:
 def exchange_specs(task: Task) -> tuple[ArraySpec, ...]:
     """The exchange of a task.
 
-    In: action; for a reset: reset_mask, seed, world_id, episode, first_step, parameter_override.
+    In: action; for a reset: reset_mask, seed, world_id, episode, first_step, parameter_override,
+    number_override.
     Out: observation, final_observation, reward, terminated, truncated, invalid_reason,
     statistics, statistics_mask, elapsed.
     """
@@ -50,6 +51,7 @@ def exchange_specs(task: Task) -> tuple[ArraySpec, ...]:
         ArraySpec("episode", *i, 0),
         ArraySpec("first_step", *i, 0),
         ArraySpec("parameter_override", *f, parameters),
+        ArraySpec("number_override", *f, max(1, len(task.numbers.names))),
         ArraySpec("observation", *f, task.layout.size),
         ArraySpec("final_observation", *f, task.layout.size),
         ArraySpec("reward", *f, 0),

@@ -11,9 +11,9 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import warp as wp
 
+from proveout.envs.core.numbers import NumberRows
 from proveout.envs.core.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from proveout.envs.core.task import Task
 
 wp.set_module_options({"enable_backward": False})
-
-_HOOKS = ("control", "evaluate", "reset", "observe")
 
 # Annotations of kernels made in a function are evaluated where they stand, so that this file does
 # without postponed ones.
@@ -89,14 +87,6 @@ def numbers_struct(config_class: Any) -> Any:
     return wp.struct(made)
 
 
-def numbers_row(config: Any, struct: Any) -> np.ndarray:
-    """A config as one row of its struct, shape (1,)."""
-    row = np.zeros(1, dtype=struct.numpy_dtype())
-    for name in struct.vars:
-        row[name] = getattr(config, name)
-    return row
-
-
 class Hooks:
     """What a control step calls of a task: its functions of one world, or its own launches.
 
@@ -107,23 +97,22 @@ class Hooks:
 
     def __init__(self, task: "Task", sim: "Simulation") -> None:
         self._task, self._sim = task, sim
-        made = {
-            name: getattr(type(task), name) for name in ("control", "evaluate", "reset", "observe")
-        }
-        self._functions = {name: f for name, f in made.items() if isinstance(f, wp.Function)}
+        self._functions = task.functions
         self.state: TaskState | None = None
+        struct: Any = None
+        if self._functions:
+            config_class: Any = type(task.config)
+            struct = numbers_struct(config_class)
+        self.numbers = NumberRows(task, struct, sim.num_worlds, sim.device)
         if not self._functions:
             return
-        struct = task.state_class or Empty
-        self.state = TaskState(struct, task.state_columns(), sim.num_worlds, sim.device)
+        state_struct = task.state_class or Empty
+        self.state = TaskState(state_struct, task.state_columns(), sim.num_worlds, sim.device)
         sim.adopt_state(self.state)
         self._step = _step_struct(sim)
         self._engine = task.engine(sim)
-        config_class: Any = type(task.config)
-        numbers = numbers_struct(config_class)
-        self.config = wp.array(numbers_row(task.config, numbers), dtype=numbers, device=sim.device)
         self._kernels = {
-            name: _kernel(type(task), name, function, self._engine._cls, numbers, struct)
+            name: _kernel(type(task), name, function, self._engine._cls, struct, state_struct)
             for name, function in self._functions.items()
         }
 
@@ -151,7 +140,13 @@ class Hooks:
         wp.launch(
             self._kernels[name],
             dim=self._sim.num_worlds,
-            inputs=[self._step, self._engine, self.config, self.state.instance, *arguments],
+            inputs=[
+                self._step,
+                self._engine,
+                self.numbers.config,
+                self.state.instance,
+                *arguments,
+            ],
             device=self._sim.device,
         )
 
@@ -188,7 +183,7 @@ def _kernel(
 def _of_all(function: Any, engine: Any, numbers: Any, state: Any) -> Any:
     def body(step: Step, engine: engine, config: wp.array(dtype=numbers), state: state):
         w = wp.tid()
-        function(w, step, engine, config[w % config.shape[0]], state)
+        function(w, step, engine, config[w], state)
 
     return body
 
@@ -203,7 +198,7 @@ def _of_the_reset(function: Any, engine: Any, numbers: Any, state: Any) -> Any:
     ):
         w = wp.tid()
         if mask[w]:
-            function(w, step, engine, config[w % config.shape[0]], state)
+            function(w, step, engine, config[w], state)
 
     return body
 
@@ -219,6 +214,6 @@ def _of_the_observed(function: Any, engine: Any, numbers: Any, state: Any) -> An
     ):
         w = wp.tid()
         if mask[w]:
-            function(w, step, engine, config[w % config.shape[0]], state, observation)
+            function(w, step, engine, config[w], state, observation)
 
     return body

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proveout.envs.core.task import Task
 
 STREAM_PHASE = 3
-OPTIONS = ("reset_mask", "parameters", "world_ids", "episodes")
+OPTIONS = ("reset_mask", "parameters", "config", "world_ids", "episodes")
 _SEED_END = 2**64
 
 
@@ -63,6 +63,7 @@ class ResetRequest:
             self._row(given[name], name, np.int32) if name in given else None
             for name in ("world_ids", "episodes")
         )
+        self.config: Any = given.get("config", {})
         self.parameters: Mapping[str, Any] = given.get("parameters", {})
         if not isinstance(self.parameters, Mapping):
             raise ConfigError(

@@ -57,7 +57,7 @@ class Simulation:
         self.num_worlds = n = int(exchange["reward"].shape[0])
         self._state: dict[str, wp.array] = {}
         # Saved arrays in which a NaN has a meaning.
-        self._undefined = {"exchange/parameter_override"}
+        self._undefined = {"exchange/parameter_override", "exchange/number_override"}
 
         self.seed: wp.array = exchange["seed"]
         self.world_id: wp.array = exchange["world_id"]
@@ -108,6 +108,7 @@ class Simulation:
         # The first runs are of new episodes in all worlds, without overrides.
         exchange["reset_mask"].fill_(True)
         exchange["parameter_override"].fill_(math.nan)
+        exchange["number_override"].fill_(math.nan)
         self._reset_graph = self.record(self._launch_reset, check_reset)
         self._step_graph = self.record(self.launch_step, unwritten.check_step)
         self._physics_graph: Graph | None = None
@@ -236,6 +237,7 @@ class Simulation:
         step_kernels.clear_episode(self, mask)
         if self.hooks.state is not None:
             self.hooks.state.clear(mask)
+        self.hooks.numbers.write(mask, self.exchange["number_override"])
         self.worlds.reset(mask)
         for bound in self._bound:
             bound.launch(
@@ -284,7 +286,8 @@ class Simulation:
 
     def _all_state(self) -> dict[str, wp.array]:
         boundary = (
-            "seed", "world_id", "episode", "elapsed", "parameter_override", "observation",
+            "seed", "world_id", "episode", "elapsed", "parameter_override", "number_override",
+            "observation",
         )  # fmt: skip
         return {
             **{f"exchange/{name}": self.exchange[name] for name in boundary},
@@ -315,6 +318,7 @@ class Simulation:
         self.check_state(state, self.num_worlds)
         for name, array in self._all_state().items():
             array.assign(np.ascontiguousarray(state[name], dtype=array.numpy().dtype))
+        self.hooks.numbers.write(self._all, self.exchange["number_override"])
         if self._bound:
             self.worlds.after_randomize(self._all)
         self.worlds.refresh(self._all)

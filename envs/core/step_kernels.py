@@ -24,15 +24,13 @@ _BAD_REWARD = wp.constant(NON_FINITE_REWARD)
 
 
 class StepConstants:
-    """Weights, bounds and reductions of a task as device arrays."""
+    """Bounds and reductions of a task as device arrays."""
 
     def __init__(self, task: Task, device: wp.Device) -> None:
         space = task.action_layout.space()
-        weights = [getattr(task.config.reward_weights, term) for term in task.reward_terms]
         self.low = wp.array(space.low, dtype=float, device=device)
         self.high = wp.array(space.high, dtype=float, device=device)
-        self.weights = wp.array(np.asarray(weights, np.float32), dtype=float, device=device)
-        self.num_terms = len(weights)
+        self.num_terms = len(task.reward_terms)
         self.reduce = wp.array(
             np.asarray([_REDUCE[kpi.reduce] for kpi in task.kpis], np.int32),
             dtype=int,
@@ -91,7 +89,7 @@ def begin(sim: Simulation) -> None:
 def _finish_kernel(
     # In:
     max_steps: int,
-    weights: wp.array[float],
+    weights: wp.array2d[float],
     num_terms: int,
     reduce: wp.array[int],
     num_kpis: int,
@@ -122,7 +120,7 @@ def _finish_kernel(
     reason = invalid_out[worldid]
     reward = float(0.0)
     for t in range(num_terms):
-        reward += weights[t] * reward_terms_in[worldid, t]
+        reward += weights[worldid, t] * reward_terms_in[worldid, t]
     # The sums too: what an episode's statistics would show.
     finite = wp.isfinite(reward) and wp.isfinite(return_out[worldid] + reward)
     for t in range(num_terms):
@@ -193,9 +191,9 @@ def finish(sim: Simulation) -> None:
         _finish_kernel,
         dim=sim.num_worlds,
         inputs=[
-            const.max_steps, const.weights, const.num_terms, const.reduce, const.num_kpis,
-            const.num_drawn, sim.reward_terms, sim.kpi, sim.success, ex["elapsed"], sim._partial,
-            sim.drawn, ex["observation"],
+            const.max_steps, sim.hooks.numbers.weights, const.num_terms, const.reduce,
+            const.num_kpis, const.num_drawn, sim.reward_terms, sim.kpi, sim.success,
+            ex["elapsed"], sim._partial, sim.drawn, ex["observation"],
         ],
         outputs=[
             ex["final_observation"], ex["invalid_reason"], ex["terminated"], ex["truncated"],

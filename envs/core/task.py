@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import warp as wp
 from proveout.envs.core.coerce import INT32_MAX, coerce_fields, from_mapping
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.layout import ObservationLayout
+from proveout.envs.core.numbers import Numbers
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE, Randomization
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ STREAM_OBSERVATION_NOISE = 2
 STREAM_TASK = 16
 
 MAX_DECIMATION = 1000
+# What a task is asked in a control step.
+HOOKS = ("control", "evaluate", "reset", "observe")
 
 
 def quantity(
@@ -35,6 +39,7 @@ def quantity(
     above: float | None = None,
     low: float | None = None,
     high: float | None = None,
+    structural: bool = False,
 ) -> Any:
     """A config field with a unit, a line of help and a range.
 
@@ -45,6 +50,7 @@ def quantity(
         above: The value must be greater than this.
         low: Smallest value allowed.
         high: Largest value allowed.
+        structural: The number shapes arrays, or the model; it is the same in all worlds.
 
     Raises:
         ConfigError: Unit or text is no text, as when arguments are swapped.
@@ -54,7 +60,7 @@ def quantity(
             "quantity(default, unit, text): unit and text are strings, got "
             f"quantity({default!r}, {unit!r}, {text!r})"
         )
-    bounds = {"above": above, "low": low, "high": high}
+    bounds = {"above": above, "low": low, "high": high, "structural": structural or None}
     metadata = {"unit": unit, "help": text, **{k: v for k, v in bounds.items() if v is not None}}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -214,6 +220,17 @@ class Task(ABC):
     def max_episode_steps(self) -> int:
         """Control steps in a full episode."""
         return self.config.max_episode_steps
+
+    @functools.cached_property
+    def functions(self) -> Mapping[str, Any]:
+        """The hooks that are functions of one world, by name."""
+        hooks = {name: getattr(type(self), name) for name in HOOKS}
+        return {name: hook for name, hook in hooks.items() if isinstance(hook, wp.Function)}
+
+    @functools.cached_property
+    def numbers(self) -> Numbers:
+        """Numbers of the config that can differ from world to world."""
+        return Numbers(self)
 
     @property
     def statistics(self) -> tuple[tuple[str, str], ...]:

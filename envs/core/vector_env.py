@@ -62,6 +62,9 @@ class WarpVectorEnv(VectorEnv):
         reset_mask (N,) bool: only these worlds start a new episode.
         parameters: name of a randomisation -> number or (N,) array; replaces its random draws in
             the reset worlds until they are reset explicitly again. NaN leaves a world random.
+        config: name of a number of the task's config ("max_increment", "reward_weights.reached")
+            -> number or (N,) array, in the reset worlds until they are reset explicitly again. NaN
+            leaves a world with the environment's config. Structural fields are refused.
         world_ids, episodes (N,) int: take the random numbers of these worlds and episodes, which
             replays a world of another batch.
     """
@@ -166,6 +169,9 @@ class WarpVectorEnv(VectorEnv):
         arrays = asked.keys(now, self._phase_spread, self.task.max_episode_steps)
         arrays["parameter_override"] = asked.overrides(
             read("parameter_override"), self.task, worlds.simulation
+        )
+        arrays["number_override"] = self.task.numbers.overrides(
+            asked.config, read("number_override"), asked.mask
         )
         # All of it was right: only now is anything written.
         if asked.seed is not None:
@@ -374,6 +380,11 @@ class WarpVectorEnv(VectorEnv):
     def scene(self) -> Any:
         """The `mujoco.MjModel` that shows a world of this task."""
         return self.task.scene()
+
+    @exclusive
+    def config_rows(self) -> dict[str, np.ndarray]:
+        """What each world has of the numbers that can differ: name -> values, (N,)."""
+        return self.task.numbers.rows(self._worlds.read("number_override"))
 
     @exclusive
     def scene_pose(self, worlds: Sequence[int]) -> list[Any]:

@@ -81,7 +81,9 @@ class HighwayConfig(TaskConfig):
     control_dt: float = quantity(0.1, "s", "time between two actions")
     decimation: int = quantity(2, "1", "physics steps in one control step")
     episode_seconds: float = quantity(40.0, "s", "time after which an episode is truncated")
-    num_agents: int = quantity(16, "1", "cars in a world, the learner included", low=2, high=21)
+    num_agents: int = quantity(
+        16, "1", "cars in a world, the learner included", low=2, high=21, structural=True
+    )
     gap: float = quantity(
         36.0, "m", "mean distance of the cars of a lane at the start, centres", low=15.0
     )

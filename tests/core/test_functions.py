@@ -34,7 +34,7 @@ class CountingConfig(PointConfig):
     offset: float = quantity(0.5, "m", "added to the observation")
     doubled: bool = quantity(False, "1", "count twice as much")
     spread: float = quantity(0.0, "m", "of a random number in the observation", low=0.0)
-    width: int = quantity(3, "1", "numbers of the row", low=1)
+    width: int = quantity(3, "1", "numbers of the row", low=1, structural=True)
     reward_weights: PointWeights = field(default_factory=PointWeights)
 
 

@@ -48,7 +48,7 @@ class FollowConfig(TaskConfig):
     control_dt: float = quantity(0.1, "s", "time between two actions")
     decimation: int = quantity(2, "1", "physics steps in one control step")
     episode_seconds: float = quantity(3.0, "s", "time after which an episode is truncated")
-    num_agents: int = quantity(2, "1", "cars")
+    num_agents: int = quantity(2, "1", "cars", structural=True)
     start: float = quantity(50.0, "m", "where the learner starts")
     slow_after: int = quantity(10, "1", "steps after which the leader wants to stand")
     reward_weights: FollowWeights = field(default_factory=FollowWeights)
