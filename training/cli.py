@@ -106,6 +106,17 @@ COMMANDS = {
             "proveout export runs/proveout-Reach-v0/20250131-120000-seed0 --format onnx",
         ),
     ),
+    "new": _Command(
+        "new ID --engine factory|driving",
+        "write a commented task to start from",
+        "Write a task of one file that passes `check` and learns within a minute: a finger that "
+        "presses a button, or a car that follows another. Change it to yours; "
+        "docs/adding-a-task.md explains each part.",
+        (
+            "proveout new acme/Press-v0",
+            "proveout new acme/Follow-v0 --engine driving --out follow.py",
+        ),
+    ),
     "check": _Command(
         "check ENV",
         "prove that an environment keeps its contract",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -126,6 +127,14 @@ class ExportFlags:
     out: Path | None = _flag(  # noqa: RUF009
         None, "file to write, the card goes beside it; None: policy.safetensors, .onnx or .pt"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFlags:
+    """Flags of `new`."""
+
+    engine: str = _flag("factory", "factory (a robot or machine) or driving (a road)")
+    out: Path | None = _flag(None, "file to write; None: the name of the id, in this folder")  # noqa: RUF009
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,6 +349,25 @@ def export_command(arguments: Sequence[str], prog: str, text: str) -> int:
         f"Policy: {written.path}\nCard:   {written.card}\n"
         f"Check:  {written.difference:.2g} is the largest difference from predict on "
         f"{written.observations} observations"
+    )
+    return 0
+
+
+def new_command(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Write a commented task."""
+    from proveout.training.new import write_task
+
+    env_id, rest = _take_target(arguments, NewFlags)
+    flags = _parse_flags(rest, NewFlags, f"{prog} ID", text)
+    if env_id is None:
+        raise UsageError(f"which id? {prog} acme/Press-v0 --engine factory|driving")
+    path = flags.out or Path(f"{env_id.partition('/')[2].partition('-v')[0].lower() or 'task'}.py")
+    check_output(path, "--out")
+    write_task(env_id, flags.engine, path)
+    print(
+        f"Task:  {path}\n"
+        f"Check: PROVEOUT_TASKS={shlex.quote(str(path))} proveout check {env_id}\n"
+        f"Train: PROVEOUT_TASKS={shlex.quote(str(path))} proveout train {env_id}"
     )
     return 0
 
