@@ -43,6 +43,7 @@ KINDS: dict[str, Any] = {
     "export": commands.ExportFlags,
     "check": commands.CheckFlags,
     "capacities": commands.CapacitiesFlags,
+    "new": commands.NewFlags,
 }
 WITH_CONFIG = ("train", "evaluate", "play", "benchmark", "check", "capacities")
 ENVIRONMENTS = (ID, "proveout/Highway-v0", "proveout/Reach-v0")
