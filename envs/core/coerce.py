@@ -82,6 +82,30 @@ def real_number(name: str, value: Any, *, low: float, high: float) -> float:
     return _float(value, _Where(name, {"low": low, "high": high}))
 
 
+def real_numbers(name: str, values: Any, num_worlds: int) -> np.ndarray:
+    """A number for all worlds, or one for each, as float64 of shape (num_worlds,).
+
+    Args:
+        name: For the message.
+        values: A number, a sequence or an array, on any device.
+        num_worlds: Worlds.
+
+    Raises:
+        ConfigError: Text, truth values, complex numbers, or another shape.
+    """
+    if hasattr(values, "cpu"):
+        values = values.cpu().numpy()
+    try:
+        row = np.asarray(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{name}: numbers expected, got {_told(values)}") from error
+    if row.dtype.kind not in "fiu":
+        raise ConfigError(f"{name}: numbers expected, got {_told(values)}")
+    if row.shape not in ((), (num_worlds,)):
+        raise ConfigError(f"{name}: a number or shape ({num_worlds},) expected, got {row.shape}")
+    return np.broadcast_to(row.astype(np.float64), (num_worlds,))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Where:
     """A field for messages: its name, unit and range."""
@@ -104,7 +128,8 @@ class _Where:
             rounds = bound == "above" and abs(value) <= FLOAT32_MAX
             seen = float(np.float32(value)) if rounds else value
             if limit is not None and not holds(seen, limit):
-                raise self.error(f"{words} {limit:g}{self.unit}", value)
+                told = limit if isinstance(limit, int) else f"{limit:g}"
+                raise self.error(f"{words} {told}{self.unit}", value)
         return value
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import warp as wp
 
+from proveout.envs.core.coerce import real_numbers
 from proveout.envs.core.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
@@ -86,13 +87,24 @@ class Numbers:
         # Checked as they were given: float32 may round a value at the end of a range beyond it.
         asked = np.full(now.shape, np.nan)
         for name, values in given.items():
-            asked[:, self._column(str(name))] = self._row(str(name), values, len(mask))
-        rows, first = np.unique(asked[mask], axis=0, return_index=True)
+            column = self._column(str(name))
+            asked[:, column] = real_numbers(f"config {name}", values, len(mask))
+        self.check(asked, mask)
+        with np.errstate(over="ignore"):
+            result[mask] = asked[mask]
+        return result
+
+    def check(self, overrides: np.ndarray, mask: np.ndarray) -> None:
+        """Raise `ConfigError` unless the numbers of each world in the mask make a config.
+
+        Args:
+            overrides: (N, names), NaN where the config's value holds.
+            mask: (N,) bool.
+        """
+        rows, first = np.unique(overrides[mask], axis=0, return_index=True)
         for row, at in zip(rows, first, strict=True):
             if not np.isnan(row).all():
                 self._check(row, int(np.flatnonzero(mask)[at]))
-        result[mask] = asked[mask]
-        return result
 
     def _column(self, name: str) -> int:
         if name in self.names:
@@ -111,37 +123,35 @@ class Numbers:
             raise ConfigError(f"config: {name} cannot differ from world to world: {why}")
         raise unknown("number of the config", name, self.names)
 
-    def _row(self, name: str, values: Any, num_worlds: int) -> np.ndarray:
-        if hasattr(values, "cpu"):
-            values = values.cpu().numpy()
-        try:
-            row = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"config {name}: numbers expected, got {values!r}") from error
-        if row.shape not in ((), (num_worlds,)):
-            raise ConfigError(
-                f"config {name}: a number or shape ({num_worlds},) expected, got {row.shape}"
-            )
-        return np.broadcast_to(row, (num_worlds,))
-
     def _check(self, row: np.ndarray, world: int) -> None:
         changes: dict[str, Any] = {}
         weights: dict[str, Any] = {}
         for name, value in zip(self.names, row, strict=True):
             if np.isnan(value):
                 continue
+            value = self._at_a_limit(name, float(value))
             if name.startswith(_WEIGHTS):
-                weights[name.removeprefix(_WEIGHTS)] = float(value)
+                weights[name.removeprefix(_WEIGHTS)] = value
                 continue
             whole = type(getattr(self._config, name)) is int
             if whole and abs(value) > _MOST:
                 raise ConfigError(f"config {name}, world {world}: at most {_MOST} in size")
-            changes[name] = float(value)
+            changes[name] = value
         try:
             changes["reward_weights"] = dataclasses.replace(self._config.reward_weights, **weights)
             dataclasses.replace(self._config, **changes)
         except ConfigError as error:
             raise ConfigError(f"config, world {world}: {error}") from error
+
+    def _at_a_limit(self, name: str, value: float) -> float:
+        """The value, or a limit of its field that float32 cannot tell from it."""
+        group = self._config.reward_weights if name.startswith(_WEIGHTS) else self._config
+        (field,) = (f for f in dataclasses.fields(group) if f.name == name.removeprefix(_WEIGHTS))
+        with np.errstate(over="ignore"):
+            for limit in (field.metadata.get("low"), field.metadata.get("high")):
+                if limit is not None and np.float32(limit) == np.float32(value):
+                    return float(limit)
+        return value
 
     def rows(self, overrides: np.ndarray) -> dict[str, np.ndarray]:
         """What each world has: name -> values, (N,)."""

@@ -104,11 +104,12 @@ class Randomization:
                 continue  # follows the quantity itself
             nominal = place.nominal
             for end in ends:
-                changed = {
-                    "scale": nominal * end,
-                    "add": nominal + end,
-                    "set": np.full_like(nominal, end),
-                }[self.operation]
+                with np.errstate(over="ignore"):
+                    changed = {
+                        "scale": nominal * np.float32(end),
+                        "add": nominal + np.float32(end),
+                        "set": np.full_like(nominal, end),
+                    }[self.operation]
                 bad = (nominal * changed < 0.0) | ((nominal == 0.0) & (changed < 0.0))
                 if place.positive:
                     bad |= (nominal > 0.0) & ~(changed > 0.0)

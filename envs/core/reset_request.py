@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from proveout.envs.core.coerce import FLOAT32_MAX, real_numbers
 from proveout.envs.core.errors import ConfigError, unknown
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE
 from proveout.envs.core.rng import host_uniform
@@ -92,7 +93,8 @@ class ResetRequest:
         # One by one: NumPy makes a list of large and small numbers floating-point.
         single = np.ndim(seed) == 0
         try:
-            numbers = [operator.index(s) for s in ((seed,) if single else seed)]
+            given = (seed,) if single else tuple(seed)
+            numbers = [-1 if isinstance(s, bool) else operator.index(s) for s in given]
         except TypeError:
             numbers = [-1]
         if any(not 0 <= number < _SEED_END for number in numbers):
@@ -160,45 +162,13 @@ class ResetRequest:
         override[self.mask] = np.nan
         for column, name in enumerate(declared):
             if name in self.parameters:
-                values = self._values(name, self.parameters[name])
-                self._check_values(name, declared[name], values, simulation)
+                values = real_numbers(f"parameter {name}", self.parameters[name], self.num_envs)
+                check_parameter(name, declared[name], values, simulation)
                 override[self.mask, column] = values[self.mask]
         for name in self.parameters:
             if name not in declared:
                 raise self._unknown(str(name), task)
         return override
-
-    def _values(self, name: str, values: Any) -> np.ndarray:
-        if hasattr(values, "cpu"):
-            values = values.cpu().numpy()
-        try:
-            with np.errstate(over="ignore"):
-                row = np.asarray(values, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"parameter {name}: numbers expected, got {values!r}") from error
-        if row.shape not in ((), (self.num_envs,)):
-            raise ConfigError(
-                f"parameter {name}: a number or shape ({self.num_envs},) expected, got {row.shape}"
-            )
-        if np.isinf(row).any():
-            raise ConfigError(f"parameter {name}: finite numbers expected, or NaN for random")
-        return np.broadcast_to(row, (self.num_envs,))
-
-    @staticmethod
-    def _check_values(name: str, declared: Any, values: np.ndarray, simulation: Simulation) -> None:
-        given = values[~np.isnan(values)]
-        if not len(given):
-            return
-        low, high = float(given.min()), float(given.max())
-        if declared.field == CONTROL_LATENCY and high > np.float32(declared.high):
-            raise ConfigError(
-                f"parameter {name}: at most {declared.high:g} s, the declared range, got {high:g}"
-            )
-        if declared.field in (CONTROL_LATENCY, OBSERVATION_NOISE):
-            if low < 0.0:
-                raise ConfigError(f"parameter {name}: not below 0, got {low:g}")
-            return
-        simulation.check_parameter(name, (low, high))
 
     @staticmethod
     def _unknown(name: str, task: Task) -> Exception:
@@ -210,3 +180,29 @@ class ResetRequest:
                 f"changes nothing; widen config.randomization.{name} to give it to single worlds"
             )
         return unknown("randomisation", name, dict(task.randomizations))
+
+
+def check_parameter(name: str, declared: Any, values: np.ndarray, simulation: Simulation) -> None:
+    """Raise `ConfigError` unless each value is one of the quantity that is randomised.
+
+    Args:
+        name: Of the randomisation.
+        declared: The `Randomization`.
+        values: (N,), NaN where a world draws its own.
+        simulation: Knows the quantity.
+    """
+    given = values[~np.isnan(values)]
+    if not len(given):
+        return
+    low, high = float(given.min()), float(given.max())
+    if max(-low, high) > FLOAT32_MAX:
+        raise ConfigError(f"parameter {name}: finite numbers expected, or NaN for random")
+    if declared.field == CONTROL_LATENCY and high > np.float32(declared.high):
+        raise ConfigError(
+            f"parameter {name}: at most {declared.high:g} s, the declared range, got {high:g}"
+        )
+    if declared.field in (CONTROL_LATENCY, OBSERVATION_NOISE):
+        if low < 0.0:
+            raise ConfigError(f"parameter {name}: not below 0, got {low:g}")
+        return
+    simulation.check_parameter(name, (low, high))

@@ -15,6 +15,7 @@ from proveout.envs.core import randomize, step_kernels
 from proveout.envs.core.errors import ConfigError, StateError
 from proveout.envs.core.graph import Graph, launches_only
 from proveout.envs.core.hooks import Hooks
+from proveout.envs.core.reset_request import check_parameter
 from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.task import (
     STREAM_OBSERVATION_NOISE,
@@ -312,6 +313,28 @@ class Simulation:
             here = array.numpy()
             finite = name not in self._undefined
             check_array(f"saved state {name}", state[name], here, num_worlds, finite)
+        self._check_meaning(state)
+
+    def _check_meaning(self, state: Mapping[str, Any]) -> None:
+        """Raise `StateError` for clocks and overrides that no reset and no step could leave."""
+        steps = self.task.max_episode_steps
+        for name in ("exchange/elapsed", "core/episode_steps"):
+            clock = np.asarray(state[name])
+            if clock.min() < 0 or clock.max() > steps:
+                raise StateError(f"saved state {name}: control steps from 0 to {steps} expected")
+        for name, last in self.worlds.state_limits().items():
+            index = np.asarray(state[f"worlds/{name}"])
+            if index.min() < 0 or index.max() > last:
+                raise StateError(f"saved state worlds/{name}: from 0 to {last} expected")
+        overrides = np.asarray(state["exchange/parameter_override"], np.float64)
+        numbers = np.asarray(state["exchange/number_override"], np.float64)
+        try:
+            for column, (name, r) in enumerate(self.task.randomizations):
+                check_parameter(name, r, overrides[:, column], self)
+            everywhere = np.ones(len(numbers), dtype=bool)
+            self.task.numbers.check(numbers[:, : len(self.task.numbers.names)], everywhere)
+        except ConfigError as error:
+            raise StateError(f"saved state: {error}") from error
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """Restore `state_dict`; `StateError`, and nothing changed, when it does not fit."""

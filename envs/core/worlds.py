@@ -93,6 +93,10 @@ class Worlds(ABC):
     def state(self) -> dict[str, wp.array]:
         """All arrays that determine the future, each with the worlds as leading dimension."""
 
+    def state_limits(self) -> dict[str, int]:
+        """Largest value of the arrays of `state` that are indices from 0."""
+        return {}
+
     @abstractmethod
     def apply(self, command: wp.array) -> None:
         """Launch: take over the commands, shape (num_worlds, len(command_names))."""

@@ -149,6 +149,10 @@ class RoadWorlds(Worlds):
             "driver_parameters": self.drivers.parameters,
         }
 
+    def state_limits(self) -> dict[str, int]:
+        """The last lane."""
+        return {"lane": int(self.road.num_lanes) - 1}
+
     @property
     def command_names(self) -> tuple[str, ...]:
         """Acceleration [m/s^2] and steering angle [rad] of each learner."""

@@ -34,6 +34,11 @@ BAD_RESETS = {
     "infinite": {"seed": 7, "options": {"parameters": {"joint_damping": np.inf}}},
     "too large": {"seed": 7, "options": {"parameters": {"joint_damping": 1e39}}},
     "text": {"seed": 7, "options": {"parameters": {"joint_damping": "much"}}},
+    "text of a number": {"seed": 7, "options": {"parameters": {"joint_damping": "1.5"}}},
+    "huge": {"seed": 7, "options": {"parameters": {"joint_damping": 10**400}}},
+    "truth": {"seed": 7, "options": {"parameters": {"joint_damping": True}}},
+    "complex": {"seed": 7, "options": {"parameters": {"joint_damping": np.ones(4) * 1j}}},
+    "seed is true": {"seed": True},
     "shape": {"seed": 7, "options": {"parameters": {"joint_damping": [1.0, 2.0]}}},
     "negative": {"seed": 7, "options": {"parameters": {"joint_damping": -0.5}}},
     "one is negative": {"options": {"parameters": {"joint_damping": [1.0, 1.0, -1.0, 1.0]}}},
@@ -114,11 +119,29 @@ def test_a_refused_state_changes_nothing(workers):
         ({**before, "worlds/x": before["worlds/x"][:3]}, "has 3 rows"),
         ({**before, "worlds/x": np.float32(1.0)}, "has no rows"),
         ([1, 2], "is a mapping"),
+        (planted(before, "exchange/elapsed", 2, 2**31 - 1), "elapsed: control steps from 0 to 400"),
+        (planted(before, "exchange/elapsed", 2, -5), "elapsed: control steps from 0 to 400"),
+        (planted(before, "core/episode_steps", 1, 2**31 - 1), "episode_steps: control steps"),
+        (planted(before, "worlds/lane", (1, 2), -(2**31)), "worlds/lane: from 0 to 5 expected"),
+        (planted(before, "worlds/lane", (1, 2), 6), "worlds/lane: from 0 to 5 expected"),
+        (planted(before, "exchange/number_override", (1, 0), -5), "world 1: gap must be at least"),
+        (planted(before, "exchange/number_override", (3, 0), np.inf), "world 3: gap must be"),
     ):
         with pytest.raises(StateError, match=words):
             env.load_state_dict(state)
         assert same(before, env.state_dict()), words
     env.load_state_dict(before)
+    env.close()
+
+
+def test_a_state_with_a_mass_that_no_reset_gives_is_refused():
+    env = make(REACH, randomization={"link_mass": {"low": 0.5, "high": 2.0}})
+    env.reset(seed=0, options={"parameters": {"link_mass": 0.4}, "config": {"min_height": 0.3}})
+    state = env.state_dict()
+    for value, words in ((-0.1, "turns the sign"), (0.0, "leaves nothing"), (np.inf, "finite")):
+        with pytest.raises(StateError, match=f"parameter link_mass.*{words}"):
+            env.load_state_dict(planted(state, "exchange/parameter_override", (2, 0), value))
+    env.load_state_dict(state)
     env.close()
 
 
