@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import io
 import os
 import pkgutil
 import re
@@ -257,6 +258,18 @@ class _GuestError(Exception):
         self.cause = cause
 
 
+class _StandardError(io.TextIOBase):
+    """Prints to standard error, and leaves it open when it is closed itself."""
+
+    def write(self, text: str) -> int:
+        """As of a file."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """As of a file."""
+        sys.stderr.flush()
+
+
 @contextlib.contextmanager
 def _as_a_guest() -> Iterator[None]:
     """Run somebody else's code such that it can neither end this process nor print results.
@@ -266,7 +279,7 @@ def _as_a_guest() -> Iterator[None]:
         KeyboardInterrupt: The user pressed Ctrl-C meanwhile.
     """
     _LOADING.append(set())
-    with contextlib.redirect_stdout(sys.stderr), _interrupts() as pressed:
+    with contextlib.redirect_stdout(_StandardError()), _interrupts() as pressed:
         try:
             yield
         except BaseException as error:

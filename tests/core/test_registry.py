@@ -98,7 +98,10 @@ def test_a_task_file_prints_to_standard_error(
 def test_list_survives_any_task_file(flags: list[str], tmp_path: Path) -> None:
     files = [write(tmp_path, name, text) for name, (text, _) in ENDS.items() if name != "null"]
     odd = write(tmp_path, "odd", TASK.format(id="guest/Odd-v0", name="Odd"))
-    loud = "import os\nprint('hello')\nos.write(1, b'raw')\nos.system('echo shell')\n"
+    loud = (
+        "import os, sys\nprint('hello')\nos.write(1, b'raw')\nos.system('echo shell')\n"
+        "sys.stdout.close()\n"
+    )
     (tmp_path / "folder.py").mkdir()
     files += [write(tmp_path, "loud", loud), odd, tmp_path / "folder.py", Path("y" * 5000)]
     told = subprocess.run(
