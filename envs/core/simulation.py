@@ -87,7 +87,7 @@ class Simulation:
         self.worlds = task.make_worlds(n, device)
         self.command_size = len(self.worlds.command_names)
         self.command = self.array("core/command", (self.command_size,))
-        # What an episode's command and reward terms begin with.
+        # What an episode's command begins with: zero, once the first runs are over.
         self.blank = wp.zeros(1, dtype=float, device=device)
         if self.worlds.num_worlds != n:
             raise ConfigError(
