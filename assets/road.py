@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from proveout.assets.errors import ModelError
+from proveout.assets.files.errors import ModelError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]

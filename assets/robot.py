@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mujoco
 
-from proveout.assets.errors import ModelError, unknown
+from proveout.assets.files.errors import ModelError, unknown
 
 ROBOTS = Path(__file__).parent / "robots"
 SUFFIXES = (".xml", ".mjcf", ".urdf")

@@ -6,11 +6,11 @@ if __name__ == "envs":
         "folder out of the import path"
     )
 
+from proveout.assets.files.layout import Entry, Layout
 from proveout.envs.core.check import check_vector_env
 from proveout.envs.core.columns import columns
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.hooks import Step, action_rate
-from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import (
     discover,
@@ -38,7 +38,7 @@ __all__ = [
     "ConfigError",
     "Entry",
     "Kpi",
-    "ObservationLayout",
+    "Layout",
     "Randomization",
     "RandomizationConfig",
     "RewardWeights",

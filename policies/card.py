@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from proveout.policies.atomic import read_regular, write_described
+from proveout.assets.files.atomic import read_regular, write_described
 from proveout.policies.errors import PolicyError
 
 FORMAT = "proveout-actor"

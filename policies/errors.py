@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 
 
 class PolicyError(ProveoutError):

@@ -1,6 +1,6 @@
 """What each entry of an observation is to a network: plain numbers, a set, a scan or an image.
 
-A layout comes as plain data, the JSON object that an environment's `ObservationLayout` writes and
+A layout comes as plain data, the JSON object that an environment's `Layout` writes and
 that a policy's card carries: `{"entries": [{"name", "shape", "set", "low", "high", ...}]}`.
 """
 

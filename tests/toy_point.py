@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import warp as wp
 
+from proveout.assets.files.layout import Entry, Layout
+from proveout.envs.core.engine import Engine
 from proveout.envs.core.errors import ModelError
-from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.rng import random_key, uniform
+from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import STREAM_TASK, RewardWeights, Task, TaskConfig, quantity
-from proveout.envs.core.worlds import ScenePose, Worlds
 
 wp.set_module_options({"enable_backward": False})
 
@@ -35,7 +36,7 @@ class PointConfig(TaskConfig):
     reward_weights: PointWeights = field(default_factory=PointWeights)
 
 
-class PointWorlds(Worlds):
+class PointEngine(Engine):
     """Each point moves by its command in every physics step."""
 
     def __init__(self, num_worlds, device):
@@ -80,22 +81,22 @@ class Point(Task):
     config_class = PointConfig
 
     def make_layout(self):
-        return ObservationLayout((Entry("place", (3,), "m", "places"),))
+        return Layout((Entry("place", (3,), "m", "places"),))
 
     def make_action_layout(self):
-        return ObservationLayout((Entry("speed", (3,), "m/s", "speeds", low=-1, high=1),))
+        return Layout((Entry("speed", (3,), "m/s", "speeds", low=-1, high=1),))
 
-    def make_worlds(self, num_worlds, device):
+    def make_engine(self, num_worlds, device):
         if self.config.broken:
             raise ModelError(f"the model of {self.id} is broken")
-        return PointWorlds(num_worlds, device)
+        return PointEngine(num_worlds, device)
 
     def control(self, sim):
         wp.copy(sim.command, sim.action)
 
     def evaluate(self, sim):
         wp.launch(
-            _evaluate_kernel, dim=sim.num_worlds, inputs=[sim.worlds.place],
+            _evaluate_kernel, dim=sim.num_worlds, inputs=[sim.engine.place],
             outputs=[sim.reward_terms, sim.success], device=sim.device,
         )  # fmt: skip
 
@@ -103,12 +104,12 @@ class Point(Task):
         wp.launch(
             _reset_kernel, dim=sim.num_worlds,
             inputs=[mask, sim.seed, sim.world_id, sim.episode],
-            outputs=[sim.worlds.place, sim.command], device=sim.device,
+            outputs=[sim.engine.place, sim.command], device=sim.device,
         )  # fmt: skip
 
     def observe(self, sim, mask, observation):
         wp.launch(
-            _observe_kernel, dim=sim.num_worlds, inputs=[mask, sim.worlds.place],
+            _observe_kernel, dim=sim.num_worlds, inputs=[mask, sim.engine.place],
             outputs=[observation], device=sim.device,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import mujoco
 import warp as wp
 
-from proveout.envs.core.layout import Entry, ObservationLayout
+from proveout.assets.files.layout import Entry, Layout
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.rng import random_key, uniform
 from proveout.envs.core.task import (
@@ -22,8 +22,8 @@ from proveout.envs.core.task import (
     TaskConfig,
     quantity,
 )
+from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.task import ArticulatedTask
-from proveout.envs.factory.worlds import Capacities
 
 wp.set_module_options({"enable_backward": False})
 
@@ -81,7 +81,7 @@ class Boxes(ArticulatedTask):
 
     def make_layout(self):
         boxes = self.config.num_boxes
-        return ObservationLayout(
+        return Layout(
             (
                 Entry("height", (), "m", "height of the first box", "world"),
                 Entry("position", (boxes, 3), "m", "centres", "world"),
@@ -90,7 +90,7 @@ class Boxes(ArticulatedTask):
         )
 
     def make_action_layout(self):
-        return ObservationLayout((Entry("push", (2,), "3 N", "force in x, z", low=-1, high=1),))
+        return Layout((Entry("push", (2,), "3 N", "force in x, z", low=-1, high=1),))
 
     def spec(self, *, visual):
         spec = mujoco.MjSpec()
@@ -108,7 +108,7 @@ class Boxes(ArticulatedTask):
         return spec
 
     def build(self, sim):
-        self._data = sim.worlds.data
+        self._data = sim.engine.data
 
     def control(self, sim):
         wp.copy(sim.command, sim.action)
@@ -253,7 +253,7 @@ class Pendulum(ArticulatedTask):
         self.capacities = Capacities(contacts=0, constraints=self.config.constraints)
 
     def make_layout(self):
-        return ObservationLayout(
+        return Layout(
             (
                 Entry("angle", (3,), "rad", "joint angles"),
                 Entry("speed", (3,), "rad/s", "joint speeds"),
@@ -261,7 +261,7 @@ class Pendulum(ArticulatedTask):
         )
 
     def make_action_layout(self):
-        return ObservationLayout((Entry("wanted", (3,), "rad", "angles", low=-1, high=1),))
+        return Layout((Entry("wanted", (3,), "rad", "angles", low=-1, high=1),))
 
     def spec(self, *, visual):
         spec = mujoco.MjSpec()
@@ -285,7 +285,7 @@ class Pendulum(ArticulatedTask):
         return spec
 
     def build(self, sim):
-        self._data = sim.worlds.data
+        self._data = sim.engine.data
 
     def control(self, sim):
         wp.copy(sim.command, sim.action)

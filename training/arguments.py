@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from proveout.assets.errors import ProveoutError, nearest
+from proveout.assets.files.errors import ProveoutError, nearest
 from proveout.training.threads import cores
 
 # The field of a command's own flags, which have no prefix.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError
-from proveout.training.tasks import WorldsSpec, make_worlds
+from proveout.training.tasks import VectorEnvSpec, make_vector_env
 
 DEFAULT_SECONDS = 10.0
 _ROUNDS = 7
@@ -64,7 +64,7 @@ _TURN = 20  # control steps measured at a time
 
 
 def benchmark(
-    spec: WorldsSpec, *, seconds: float = DEFAULT_SECONDS, training: bool = True, seed: int = 0
+    spec: VectorEnvSpec, *, seconds: float = DEFAULT_SECONDS, training: bool = True, seed: int = 0
 ) -> dict[str, Any]:
     """Measure, physics and `env.step` in turns, so that a busy machine disturbs both alike.
 
@@ -80,7 +80,7 @@ def benchmark(
     if not 0.0 < seconds < math.inf:
         raise ConfigError(f"seconds must be a positive finite time, got {seconds}.")
     began = time.perf_counter()
-    env = make_worlds(spec)
+    env = make_vector_env(spec)
     if str(env.unwrapped.device).startswith("cuda") and spec.array_type == "numpy":
         env.close()
         return benchmark(

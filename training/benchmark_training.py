@@ -27,7 +27,7 @@ from proveout.training.progress import Progress, say
 from proveout.training.rsl_rl import RslRlVecEnv, make_runner
 from proveout.training.sb3.distributions import unchecked_distributions
 from proveout.training.sb3.vec_env import SB3VecEnv
-from proveout.training.tasks import WorldsSpec, make_worlds, task_class
+from proveout.training.tasks import VectorEnvSpec, make_vector_env, task_class
 from proveout.training.threads import check_threads
 
 FLOOR = "floor"
@@ -71,7 +71,7 @@ class TrainingLoad:
         check_threads(self.torch_threads)
 
 
-def benchmark_training(spec: WorldsSpec, load: TrainingLoad | None = None) -> dict[str, Any]:
+def benchmark_training(spec: VectorEnvSpec, load: TrainingLoad | None = None) -> dict[str, Any]:
     """Measure; see the module.
 
     Args:
@@ -105,12 +105,12 @@ def benchmark_training(spec: WorldsSpec, load: TrainingLoad | None = None) -> di
     threads = torch.get_num_threads()
     torch.set_num_threads(load.torch_threads)
     # Spread phases: episodes end in every roll-out, as they do in training.
-    env = make_worlds(replace(spec, phase_spread=1.0))
+    env = make_vector_env(replace(spec, phase_spread=1.0))
     try:
         device = str(env.unwrapped.device)
         if device.startswith("cuda"):
             env.close()
-            env = make_worlds(replace(spec, phase_spread=1.0, array_type="torch"))
+            env = make_vector_env(replace(spec, phase_spread=1.0, array_type="torch"))
         if not (hasattr(env, "tensors") and hasattr(env, "advance")):
             raise ConfigError(
                 f"{type(env.unwrapped).__name__} has no tensors() and advance() to measure against."
@@ -135,7 +135,7 @@ def benchmark_training(spec: WorldsSpec, load: TrainingLoad | None = None) -> di
     return {**head, **_figures(times, load.n_steps, samples)}
 
 
-def _preset(spec: WorldsSpec, load: TrainingLoad) -> Preset:
+def _preset(spec: VectorEnvSpec, load: TrainingLoad) -> Preset:
     """Return the task's preset with the load's numbers, and nothing that could end an update."""
     overrides = {
         "num_envs": spec.num_envs,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from proveout.envs.factory.capacity import measure_capacities
+from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.task import ArticulatedTask
-from proveout.envs.factory.worlds import Capacities
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
 
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from proveout.assets.files.atomic import publish_folder
 from proveout.envs.core.errors import RunError
-from proveout.policies.atomic import publish_folder
 from proveout.training.distributed import Ranks
 from proveout.training.run import cannot_write, dump_json, read_bounded, read_json, refuse_link
 

@@ -218,7 +218,7 @@ def _drop_output() -> None:
 
 def _dispatch(name: str, arguments: list[str]) -> int:
     if name not in COMMANDS:
-        from proveout.assets.errors import unknown
+        from proveout.assets.files.errors import unknown
 
         kind = "flag" if name.startswith("-") else "subcommand"
         raise unknown(kind, name, [*COMMANDS, "--help", "--version"])

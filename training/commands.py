@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proveout.envs.core.invalid import explained
 from proveout.training.arguments import (
     FLAGS,
     Flag,
@@ -23,11 +24,10 @@ from proveout.training.arguments import (
     parse,
 )
 from proveout.training.failures import check_output
-from proveout.training.invalid import explained
 from proveout.training.run import MANIFEST, Run, dump_json
 from proveout.training.streams import quiet_stdout
 from proveout.training.tasks import (
-    WorldsSpec,
+    VectorEnvSpec,
     described_tasks,
     is_task_id,
     nearest_task,
@@ -214,7 +214,7 @@ def evaluate_command(arguments: Sequence[str], prog: str, text: str) -> int:
     assert env_id is not None
     with quiet_stdout(flags.json) as emit:
         policy = _policy_text(flags.policy, run, None, prog)
-        spec = WorldsSpec(
+        spec = VectorEnvSpec(
             env_id,
             config,
             num_envs=flags.num_envs or 0,
@@ -262,7 +262,7 @@ def play_command(arguments: Sequence[str], prog: str, text: str) -> int:
     if flags.window:
         play_in_window(source, env_id, config, episodes=flags.episodes, seed=flags.seed)
         return 0
-    spec = WorldsSpec(env_id, config, num_envs=flags.num_envs)
+    spec = VectorEnvSpec(env_id, config, num_envs=flags.num_envs)
     told = play(
         source, spec, video=flags.video, episodes=flags.episodes, seed=flags.seed, shown=True
     )
@@ -282,7 +282,7 @@ def benchmark_command(arguments: Sequence[str], prog: str, text: str) -> int:
     flags, config = _parse_with_config(rest, BenchmarkFlags, prog, text, env_id, None)
     assert env_id is not None
     with quiet_stdout(flags.json) as emit:
-        spec = WorldsSpec(
+        spec = VectorEnvSpec(
             env_id,
             config,
             num_envs=flags.num_envs,
@@ -303,7 +303,7 @@ def _benchmark_training(arguments: Sequence[str], prog: str, text: str) -> int:
     with quiet_stdout(flags.json) as emit:
         from proveout.training.benchmark_training import TrainingLoad, benchmark_training, table
 
-        spec = WorldsSpec(
+        spec = VectorEnvSpec(
             flags.env,
             config,
             num_envs=flags.num_envs,
@@ -376,19 +376,21 @@ def check_command(arguments: Sequence[str], prog: str, text: str) -> int:
     """Prove an environment's conformance."""
     from proveout.envs import check_vector_env, make_task
     from proveout.envs.core.task import Task
-    from proveout.training.tasks import make_worlds
+    from proveout.training.tasks import make_vector_env
 
     env_id, rest = _take_env(arguments, prog, CheckFlags)
     flags, config = _parse_with_config(rest, CheckFlags, prog, text, env_id, None)
     assert env_id is not None
     # Worlds that end at different times show more than worlds that all end together.
-    spec = WorldsSpec(env_id, config, device=flags.device, workers=flags.workers, phase_spread=1.0)
+    spec = VectorEnvSpec(
+        env_id, config, device=flags.device, workers=flags.workers, phase_spread=1.0
+    )
 
     # What only has a task's face, as of another simulator, has no hooks to try.
     task: Any = make_task(env_id, config)
 
     def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
-        return make_worlds(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
+        return make_vector_env(dataclasses.replace(spec, num_envs=num_envs, workers=workers))
 
     report = check_vector_env(
         make,

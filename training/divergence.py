@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 
 # No weight that has learnt anything is near it; products of larger ones overflow float32.
 _SANE_WEIGHT = 1e12

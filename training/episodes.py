@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from proveout.assets.files.atomic import atomic_path
 from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.worlds import describe_reason
-from proveout.policies.atomic import atomic_path
+from proveout.envs.core.invalid import Invalid
 from proveout.training.run import dump_json
 
 SUFFIXES = (".csv", ".parquet")
@@ -113,7 +113,7 @@ class Episodes:
         world: Number of the world, shape (E,).
         episode: Number of the episode within its world, shape (E,).
         valid: Whether the episode counts as a result, shape (E,).
-        reason: Why not: bits of `proveout.envs.core.worlds`, shape (E,).
+        reason: Why not: bits of `proveout.envs.core.invalid`, shape (E,).
         terminated: Whether it ended before its time, shape (E,).
         statistics: Episode statistics, float32, shape (E, S); of an episode that is not valid,
             only what was drawn for it means anything.
@@ -169,9 +169,7 @@ class Episodes:
     def _filled_columns(self) -> Iterator[tuple[Column, np.ndarray, np.ndarray]]:
         """Yield every column with its values and where it has any, each of shape (E,)."""
         everywhere, valid = np.ones(len(self), bool), self.valid
-        words = {
-            bits: describe_reason(int(bits)) if bits else "" for bits in np.unique(self.reason)
-        }
+        words = {bits: Invalid(int(bits)).words if bits else "" for bits in np.unique(self.reason)}
         keys = {
             "seed": (np.full(len(self), self.seed), everywhere),
             "world": (self.world, everywhere),

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.worlds import count_reasons
+from proveout.envs.core.invalid import Invalid, explained
 from proveout.training.episodes import Episodes, check_path, statistic_columns
-from proveout.training.invalid import explained
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.progress import Progress
-from proveout.training.tasks import WorldsSpec, make_worlds
+from proveout.training.tasks import VectorEnvSpec, make_vector_env
 
 DEFAULT_EPISODES = 1000
 _MAX_WORLDS = 512
@@ -57,7 +56,7 @@ def evaluation_worlds(episodes: int, most: int = _MAX_WORLDS) -> int:
 
 def evaluate(
     policy: Policy | PolicySource,
-    spec: WorldsSpec,
+    spec: VectorEnvSpec,
     *,
     episodes: int = DEFAULT_EPISODES,
     seed: int = 0,
@@ -106,7 +105,7 @@ def evaluate(
 
 def evaluate_episodes(
     policy: Policy | PolicySource,
-    spec: WorldsSpec,
+    spec: VectorEnvSpec,
     *,
     episodes: int = DEFAULT_EPISODES,
     seed: int = 0,
@@ -122,7 +121,7 @@ def evaluate_episodes(
             f"{worlds} worlds for {episodes} episodes: some would contribute none; "
             f"use --num-envs {evaluation_worlds(episodes)}."
         )
-    env = make_worlds(
+    env = make_vector_env(
         replace(spec, num_envs=worlds, array_type="numpy", phase_spread=0.0, render_worlds=())
     )
     try:
@@ -136,7 +135,7 @@ def evaluate_episodes(
         result.update(
             terminated_rate=float(ended.mean()) if len(ended) else None,
             invalid_worlds=len(bits),
-            invalid_reasons=count_reasons(bits),
+            invalid_reasons=Invalid.count(bits),
             env_id=spec.env_id,
             seed=seed,
             num_envs=worlds,

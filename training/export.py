@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from proveout.assets.errors import unknown
+from proveout.assets.files.errors import unknown
 from proveout.policies.actor import Actor, Network, as_network, save_actor
 from proveout.policies.deploy import save_onnx, save_torchscript
 from proveout.policies.errors import PolicyError
 from proveout.training.policy_source import Policy, actions_of, run_policy
 from proveout.training.run import Run, SavedPolicy, plain
-from proveout.training.tasks import WorldsSpec, make_worlds, run_config
+from proveout.training.tasks import VectorEnvSpec, make_vector_env, run_config
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
 CHECKED_OBSERVATIONS = 1000
@@ -72,7 +72,7 @@ def export(run: Run, out: Path | None = None, kind: str | None = None) -> Export
     kind, out = _format(kind, out)
     config = run_config(run)
     saved = run.read_policy()
-    env = make_worlds(WorldsSpec(run.env_id, config, num_envs=1, device="cpu", workers=1))
+    env = make_vector_env(VectorEnvSpec(run.env_id, config, num_envs=1, device="cpu", workers=1))
     try:
         policy = run_policy(run, env, saved=saved)
         card = policy_card(run, saved, env.unwrapped)

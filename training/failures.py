@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 
 _LONGEST_ARGUMENT = 4096  # characters; a path has no more either
 _LONGEST_SENTENCE = 2000  # characters

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from proveout.assets.errors import nearest
+from proveout.assets.files.errors import nearest
 from proveout.envs.core.errors import RunError
 
 # "started" until the policy is saved, "trained" until it is evaluated and filmed.

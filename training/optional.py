@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 
 
 class MissingPackageError(ProveoutError, ImportError):

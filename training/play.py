@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.worlds import describe_reason
+from proveout.envs.core.invalid import Invalid
 from proveout.training.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.progress import Progress
-from proveout.training.tasks import WorldsSpec, make_worlds, task_class
+from proveout.training.tasks import VectorEnvSpec, make_vector_env, task_class
 from proveout.training.video import tile, write_video
 
 
 def play(
     policy: Policy | PolicySource,
-    spec: WorldsSpec,
+    spec: VectorEnvSpec,
     *,
     video: Path | None,
     episodes: int = 3,
@@ -44,7 +44,7 @@ def play(
         raise ConfigError(f"episodes must be at least 1, got {episodes}.")
     drawn = () if video is None else tuple(range(spec.num_envs))
     workers = min(spec.workers or 1, spec.num_envs)
-    env = make_worlds(replace(spec, workers=workers, render_worlds=drawn, phase_spread=0.0))
+    env = make_vector_env(replace(spec, workers=workers, render_worlds=drawn, phase_spread=0.0))
     try:
         if isinstance(policy, PolicySource):
             policy = load_policy(policy, env)
@@ -69,7 +69,7 @@ def episode_lines(task_class: Any, config: Any, episodes: Sequence[dict[str, flo
         count[world] += 1
         head = f"world {world}, episode {count[world]}: "
         if row.get("invalid"):
-            why = describe_reason(int(row["invalid_reason"]))
+            why = Invalid(int(row["invalid_reason"])).words
             lines.append(f"{head}invalid ({why}), not counted")
             continue
         outcome = "success" if row["success"] > 0.5 else "failure"
@@ -124,7 +124,7 @@ def play_in_window(
     import gymnasium
 
     task_class(env_id)
-    vector = make_worlds(WorldsSpec(env_id, config, num_envs=1, device="cpu", workers=1))
+    vector = make_vector_env(VectorEnvSpec(env_id, config, num_envs=1, device="cpu", workers=1))
     try:
         policy = load_policy(source, vector)
     finally:

@@ -185,12 +185,12 @@ def difference(card: Mapping[str, Any], layout: Any, key: str = "observation") -
     """
     import json
 
-    from proveout.envs.core.layout import LayoutError, ObservationLayout
+    from proveout.assets.files.layout import Layout, LayoutError
 
     if key not in card:  # not known: the sizes alone are compared
         return []
     try:
-        told = ObservationLayout.from_json(json.dumps(card[key]))
+        told = Layout.from_json(json.dumps(card[key]))
     except LayoutError as error:
         raise PolicyError(f"'{key}' on its card is no layout: {error}") from error
     return list(told.difference(layout))

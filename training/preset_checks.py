@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 
 # Of these, the ones with an int as lower end are whole numbers. The upper ends are far above what
 # trains, and below what overflows float32 or asks for more memory than there is.

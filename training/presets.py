@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proveout.assets.errors import unknown
+from proveout.assets.files.errors import unknown
 from proveout.training.preset_checks import (
     NOT_PRESET,
     PresetError,

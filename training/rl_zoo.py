@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from proveout.assets.errors import ProveoutError, unknown
+from proveout.assets.files.errors import ProveoutError, unknown
 from proveout.training.optional import optional_module
 from proveout.training.presets import (
     PRESET_OF,

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from proveout.assets.files.atomic import read_regular, write_atomic
 from proveout.envs.core.errors import ProveoutError, RunError
-from proveout.policies.atomic import read_regular, write_atomic
 from proveout.training.lock import LOCK
 from proveout.training.manifest import check_manifest
 

@@ -11,7 +11,7 @@ from proveout.training.run import dump_json
 
 
 @dataclass(frozen=True)
-class WorldsSpec:
+class VectorEnvSpec:
     """Which worlds to make.
 
     Attributes:
@@ -141,7 +141,7 @@ def run_config(run: Any) -> Any:
         return config_class.from_dict(run.manifest["config"])
 
 
-def make_worlds(spec: WorldsSpec) -> Any:
+def make_vector_env(spec: VectorEnvSpec) -> Any:
     """Make the vector environment.
 
     Raises:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from proveout.envs.core.errors import ConfigError, ProveoutError, RunError
+from proveout.envs.core.invalid import explained
 from proveout.training import checkpoint as checkpoints
 from proveout.training.distributed import Ranks, joined
 from proveout.training.evaluate import DEFAULT_EPISODES, evaluate, kpi_lines, sentence
-from proveout.training.invalid import explained
 from proveout.training.lock import working_on
 from proveout.training.presets import Preset, build_algorithm, make_preset, run_preset
 from proveout.training.progress import Progress, say
@@ -39,8 +39,8 @@ from proveout.training.run import (
     write_json,
 )
 from proveout.training.tasks import (
-    WorldsSpec,
-    make_worlds,
+    VectorEnvSpec,
+    make_vector_env,
     run_config,
     task_class,
     task_file,
@@ -310,7 +310,7 @@ def _learn(
     from proveout.training.sb3.loop import StopRequested, StopSignals
 
     device = ranks.device(settings.device)
-    spec = WorldsSpec(
+    spec = VectorEnvSpec(
         run.env_id,
         config,
         num_envs=preset.num_envs,
@@ -352,7 +352,7 @@ def _train_policy(
     run: Run,
     preset: Preset,
     settings: TrainConfig,
-    spec: WorldsSpec,
+    spec: VectorEnvSpec,
     start: Path | None,
     signals: Any,
     ranks: Ranks,
@@ -371,7 +371,7 @@ def _train_policy(
 
     each = f" on each of {ranks.size} ranks" if ranks.size > 1 else ""
     ranks.say(f"Making {spec.num_envs} worlds of {run.env_id}{each} ...")
-    venv = SB3VecEnv(make_worlds(spec))
+    venv = SB3VecEnv(make_vector_env(spec))
     try:
         device = str(getattr(venv.env, "device", "cpu"))
         workers = getattr(venv.env, "workers", 1)
@@ -471,7 +471,7 @@ def _warm_up(venv: Any, seed: int) -> None:
 
 
 def _finish(
-    run: Run, policy: Any, digest: str, spec: WorldsSpec, settings: TrainConfig, device: str
+    run: Run, policy: Any, digest: str, spec: VectorEnvSpec, settings: TrainConfig, device: str
 ) -> Run:
     """Evaluate and film the finished policy."""
     facts = run.manifest["policies"][digest]
@@ -495,7 +495,7 @@ def _finish(
 
 
 def _evaluate_and_film(
-    run: Run, policy: Any, digest: str, spec: WorldsSpec, settings: TrainConfig, device: str
+    run: Run, policy: Any, digest: str, spec: VectorEnvSpec, settings: TrainConfig, device: str
 ) -> None:
     # Another seed than the training's: these start states were never seen.
     seed = settings.seed + 1_000_003
@@ -519,7 +519,7 @@ def _evaluate_and_film(
         _film(run, policy, spec, seed)
 
 
-def _film(run: Run, policy: Any, spec: WorldsSpec, seed: int) -> None:
+def _film(run: Run, policy: Any, spec: VectorEnvSpec, seed: int) -> None:
     """Write the run's video; a machine that cannot render keeps its trained policy."""
     from proveout.envs.core.errors import RenderError
     from proveout.training.play import play

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from proveout.assets.files.atomic import atomic_path
 from proveout.envs.core.errors import RenderError
-from proveout.policies.atomic import atomic_path
 
 
 def tile(frames: Sequence[np.ndarray]) -> np.ndarray:

@@ -7,8 +7,8 @@ import enum
 from collections.abc import Iterable
 from typing import Any
 
+from proveout.assets.files.layout import Layout
 from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.layout import ObservationLayout
 
 
 def columns(source: Any) -> Any:
@@ -26,7 +26,7 @@ def columns(source: Any) -> Any:
     Raises:
         ConfigError: A name that is no identifier, or one that appears twice.
     """
-    if isinstance(source, ObservationLayout):
+    if isinstance(source, Layout):
         pairs = [(name, source.slices[name].start) for name in source.names]
     elif dataclasses.is_dataclass(source):
         pairs = [(field.name, i) for i, field in enumerate(dataclasses.fields(source))]

@@ -2,7 +2,13 @@
 
 import gymnasium
 
-from proveout.assets.errors import ModelError, ProveoutError, UnknownNameError, nearest, unknown
+from proveout.assets.files.errors import (
+    ModelError,
+    ProveoutError,
+    UnknownNameError,
+    nearest,
+    unknown,
+)
 
 __all__ = [
     "BadActionError",

@@ -110,7 +110,7 @@ class Hooks:
         self.state = TaskState(state_struct, task.state_columns(), sim.num_worlds, sim.device)
         sim.adopt_state(self.state)
         self._step = _step_struct(sim)
-        self._engine = task.engine(sim)
+        self._engine = task.engine_struct(sim)
         self._kernels = {
             name: _kernel(type(task), name, function, self._engine._cls, struct, state_struct)
             for name, function in self._functions.items()

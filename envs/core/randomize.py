@@ -16,7 +16,7 @@ from proveout.envs.core.rng import normal, random_key, uniform
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proveout.envs.core.worlds import ParameterColumns
+    from proveout.envs.core.parameter_columns import ParameterColumns
 
 wp.set_module_options({"enable_backward": False})
 

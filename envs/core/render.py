@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 
 from proveout.envs.core.errors import RenderError
-from proveout.envs.core.worlds import ScenePose
+from proveout.envs.core.scene_pose import ScenePose
 
 CAMERA = "view"
 _SKY = (0.74, 0.82, 0.90, 1.0)  # behind everything, where the scene has no sky box

@@ -17,6 +17,7 @@ from proveout.envs.core.graph import Graph, launches_only
 from proveout.envs.core.hooks import Hooks
 from proveout.envs.core.reset_request import check_parameter
 from proveout.envs.core.saved_state import check_array
+from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import (
     STREAM_OBSERVATION_NOISE,
     STREAM_RANDOMIZATION,
@@ -24,7 +25,6 @@ from proveout.envs.core.task import (
 )
 from proveout.envs.core.task_state import TaskState
 from proveout.envs.core.unwritten import Unwritten
-from proveout.envs.core.worlds import ScenePose
 
 
 class Simulation:
@@ -84,14 +84,14 @@ class Simulation:
         self._all = wp.full(n, True, dtype=wp.bool, device=device)
         self._step_kernels = step_kernels.StepConstants(task, device)
 
-        self.worlds = task.make_worlds(n, device)
-        self.command_size = len(self.worlds.command_names)
+        self.engine = task.make_engine(n, device)
+        self.command_size = len(self.engine.command_names)
         self.command = self.array("core/command", (self.command_size,))
         # What an episode's command begins with: zero, once the first runs are over.
         self.blank = wp.zeros(1, dtype=float, device=device)
-        if self.worlds.num_worlds != n:
+        if self.engine.num_worlds != n:
             raise ConfigError(
-                f"{task.id}: make_worlds made {self.worlds.num_worlds} worlds instead of {n}"
+                f"{task.id}: make_engine made {self.engine.num_worlds} worlds instead of {n}"
             )
         task.build(self)
         self.hooks = Hooks(task, self)
@@ -188,7 +188,7 @@ class Simulation:
                 )  # fmt: skip
                 self._state["core/command_history"] = self._delay.history
             else:
-                columns = self.worlds.parameter(r.field, r.target)
+                columns = self.engine.parameter(r.field, r.target)
                 r.check_limits(f"randomisation {name}", columns, (r.low, r.high))
                 for i, place in enumerate(columns):
                     self._state[f"core/parameter/{name}/{i}"] = place.array
@@ -202,7 +202,7 @@ class Simulation:
 
     def launch_step(self) -> None:
         """Launch a control step, for a graph that somebody records; `step` replays our own."""
-        ex, task, worlds = self.exchange, self.task, self.worlds
+        ex, task, worlds = self.exchange, self.task, self.engine
         step_kernels.begin(self)
         with self.hook("control"):
             self.hooks.control()
@@ -239,19 +239,19 @@ class Simulation:
         if self.hooks.state is not None:
             self.hooks.state.clear(mask)
         self.hooks.numbers.write(mask, self.exchange["number_override"])
-        self.worlds.reset(mask)
+        self.engine.reset(mask)
         for bound in self._bound:
             bound.launch(
                 mask, self.seed, self.world_id, self.episode,
                 self.exchange["parameter_override"], self.drawn, STREAM_RANDOMIZATION,
             )  # fmt: skip
         if self._bound:
-            self.worlds.after_randomize(mask)
+            self.engine.after_randomize(mask)
         with self.hook("reset"):
             self.hooks.reset(mask)
         if self._delay is not None:
             self._delay.fill(mask, self.command)
-        self.worlds.refresh(mask)
+        self.engine.refresh(mask)
 
     def _observe(self, mask: wp.array, observation: wp.array) -> None:
         with self.hook("observe"):
@@ -283,7 +283,7 @@ class Simulation:
 
     def _launch_physics(self) -> None:
         for _ in range(self.task.config.decimation):
-            self.worlds.physics()
+            self.engine.physics()
 
     def _all_state(self) -> dict[str, wp.array]:
         boundary = (
@@ -293,7 +293,7 @@ class Simulation:
         return {
             **{f"exchange/{name}": self.exchange[name] for name in boundary},
             **self._state,
-            **{f"worlds/{name}": array for name, array in self.worlds.state().items()},
+            **{f"engine/{name}": array for name, array in self.engine.state().items()},
         }
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -322,10 +322,10 @@ class Simulation:
             clock = np.asarray(state[name])
             if clock.min() < 0 or clock.max() > steps:
                 raise StateError(f"saved state {name}: control steps from 0 to {steps} expected")
-        for name, last in self.worlds.state_limits().items():
-            index = np.asarray(state[f"worlds/{name}"])
+        for name, last in self.engine.state_limits().items():
+            index = np.asarray(state[f"engine/{name}"])
             if index.min() < 0 or index.max() > last:
-                raise StateError(f"saved state worlds/{name}: from 0 to {last} expected")
+                raise StateError(f"saved state engine/{name}: from 0 to {last} expected")
         overrides = np.asarray(state["exchange/parameter_override"], np.float64)
         numbers = np.asarray(state["exchange/number_override"], np.float64)
         try:
@@ -343,8 +343,8 @@ class Simulation:
             array.assign(np.ascontiguousarray(state[name], dtype=array.numpy().dtype))
         self.hooks.numbers.write(self._all, self.exchange["number_override"])
         if self._bound:
-            self.worlds.after_randomize(self._all)
-        self.worlds.refresh(self._all)
+            self.engine.after_randomize(self._all)
+        self.engine.refresh(self._all)
         wp.synchronize_device(self.device)
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:

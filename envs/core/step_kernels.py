@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import warp as wp
 
-from proveout.envs.core.worlds import (
-    NON_FINITE_ACTION,
-    NON_FINITE_REWARD,
-)
+from proveout.envs.core.invalid import Invalid
 
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
@@ -19,8 +16,8 @@ if TYPE_CHECKING:
 wp.set_module_options({"enable_backward": False})
 
 _REDUCE = {"mean": 0, "last": 1, "min": 2, "max": 3, "sum": 4}
-_BAD_ACTION = wp.constant(NON_FINITE_ACTION)
-_BAD_REWARD = wp.constant(NON_FINITE_REWARD)
+_BAD_ACTION = wp.constant(int(Invalid.NON_FINITE_ACTION))
+_BAD_REWARD = wp.constant(int(Invalid.NON_FINITE_REWARD))
 
 
 class StepConstants:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import warp as wp
 
+from proveout.assets.files.layout import Layout
 from proveout.envs.core.coerce import INT32_MAX, coerce_fields, from_mapping
 from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.layout import ObservationLayout
 from proveout.envs.core.numbers import Numbers
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE, Randomization
 
 if TYPE_CHECKING:
+    from proveout.envs.core.engine import Engine
+    from proveout.envs.core.scene_pose import ScenePose
     from proveout.envs.core.simulation import Simulation
-    from proveout.envs.core.worlds import ScenePose, Worlds
 
 # Streams of the counter-based generator. A task's own streams start at STREAM_TASK.
 STREAM_RANDOMIZATION = 1
@@ -181,8 +182,8 @@ class Task(ABC):
     kpis: ClassVar[tuple[Kpi, ...]] = ()
     # What is observed and commanded, by name; a layout that depends on the config comes from
     # `make_layout` and `make_action_layout` instead.
-    observation: ClassVar[ObservationLayout | None] = None
-    action: ClassVar[ObservationLayout | None] = None
+    observation: ClassVar[Layout | None] = None
+    action: ClassVar[Layout | None] = None
     # Struct of per-world arrays that functions of one world keep from step to step.
     state_class: ClassVar[Any] = None
     num_agents: int = 1
@@ -196,8 +197,8 @@ class Task(ABC):
             )
         # Again, for a subclass whose own `__post_init__` does not call this one.
         TaskConfig.__post_init__(self.config)
-        self.layout: ObservationLayout = self.make_layout()
-        self.action_layout: ObservationLayout = self.make_action_layout()
+        self.layout: Layout = self.make_layout()
+        self.action_layout: Layout = self.make_action_layout()
 
     @property
     def reward_terms(self) -> tuple[str, ...]:
@@ -244,15 +245,15 @@ class Task(ABC):
             *((f"randomization/{name}", r.unit) for name, r in self.randomizations),
         )
 
-    def make_layout(self) -> ObservationLayout:
+    def make_layout(self) -> Layout:
         """The observation by name."""
         return self._declared("observation", self.observation)
 
-    def make_action_layout(self) -> ObservationLayout:
+    def make_action_layout(self) -> Layout:
         """The action by name, with finite bounds."""
         return self._declared("action", self.action)
 
-    def _declared(self, name: str, layout: ObservationLayout | None) -> ObservationLayout:
+    def _declared(self, name: str, layout: Layout | None) -> Layout:
         if layout is None:
             raise ConfigError(
                 f"{self.id or type(self).__name__} has no `{name}`: give the class a layout"
@@ -260,7 +261,7 @@ class Task(ABC):
         return layout
 
     @abstractmethod
-    def make_worlds(self, num_worlds: int, device: wp.Device) -> Worlds:
+    def make_engine(self, num_worlds: int, device: wp.Device) -> Engine:
         """The engine's worlds of this task."""
 
     def build(self, sim: Simulation) -> None:  # noqa: B027
@@ -270,7 +271,7 @@ class Task(ABC):
         """Sizes of the second dimension of the fields of `state_class` that have one."""
         return {}
 
-    def engine(self, sim: Simulation) -> Any:
+    def engine_struct(self, sim: Simulation) -> Any:
         """The engine's struct for functions of one world."""
         raise ConfigError(f"{self.id or type(self).__name__}: its engine has no struct for kernels")
 
@@ -296,7 +297,7 @@ class Task(ABC):
 
     def scene_pose(self, sim: Simulation, worlds: Sequence[int]) -> list[ScenePose]:
         """Host: poses of the given worlds in `scene`; overridden to move markers of the task."""
-        return sim.worlds.scene_pose(worlds)
+        return sim.engine.scene_pose(worlds)
 
     @classmethod
     def expert(cls, config: TaskConfig) -> Any | None:

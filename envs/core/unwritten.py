@@ -79,7 +79,7 @@ class Unwritten:
             return
         names = [
             f"'{name}'"
-            for name, missing in zip(self._sim.worlds.command_names, idle.T, strict=True)
+            for name, missing in zip(self._sim.engine.command_names, idle.T, strict=True)
             if missing.any()
         ]
         worlds = idle.any(axis=1)

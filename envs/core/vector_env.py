@@ -20,7 +20,7 @@ from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
 from proveout.envs.core.task import Task, TaskConfig
 from proveout.envs.core.use import Use, exclusive
-from proveout.envs.core.workers import LocalWorlds, make_worlds
+from proveout.envs.core.workers import InProcess, make_pool
 
 _OUTPUTS = (
     "observation", "final_observation", "reward", "terminated", "truncated", "invalid_reason",
@@ -56,7 +56,7 @@ class WarpVectorEnv(VectorEnv):
         episode_statistics: name -> (N,); _episode_statistics (N,): where they count, which leaves
             out invalid worlds and first episodes shortened by `phase_spread`.
         invalid (N,) bool, invalid_reason (N,) int and its mask _invalid_reason (the same as
-            invalid): see `proveout.envs.core.worlds`.
+            invalid): see `proveout.envs.core.invalid`.
 
     `reset(options=...)` takes
         reset_mask (N,) bool: only these worlds start a new episode.
@@ -119,8 +119,8 @@ class WarpVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         with ONE_AT_A_TIME:
-            self._worlds = make_worlds(task, num_envs, self._device, workers)
-        self._use = Use(forks=isinstance(self._worlds, LocalWorlds) and self._device.is_cpu)
+            self._worlds = make_pool(task, num_envs, self._device, workers)
+        self._use = Use(forks=isinstance(self._worlds, InProcess) and self._device.is_cpu)
         self.workers = self._worlds.workers
         self.compile_seconds = self._worlds.compile_seconds
         self._phase_spread = phase_spread
@@ -339,7 +339,7 @@ class WarpVectorEnv(VectorEnv):
         Args:
             actions: As in `advance`; its memory must stay where it is.
         """
-        if not isinstance(self._worlds, LocalWorlds):
+        if not isinstance(self._worlds, InProcess):
             raise ConfigError("worlds in worker processes cannot be recorded; use workers=1")
         wp.copy(self._worlds.exchange["action"], wp.from_torch(actions.detach()))
         self._worlds.launch_step()

@@ -10,7 +10,7 @@ import mujoco
 
 from proveout.envs.core.errors import RenderError
 from proveout.envs.core.render import write_pose
-from proveout.envs.core.worlds import ScenePose
+from proveout.envs.core.scene_pose import ScenePose
 
 
 class PassiveViewer:

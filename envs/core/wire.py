@@ -90,7 +90,7 @@ def _read(fd: int, deadline: float | None) -> bytes:
 def perform(simulation: Any, name: str, arguments: dict[str, Any]) -> Any:
     """What a call asks of a worker's simulation."""
     if name == "contacts_per_world":
-        return simulation.worlds.contacts_per_world()
+        return simulation.engine.contacts_per_world()
     return getattr(simulation, name)(**arguments)
 
 

@@ -25,9 +25,9 @@ from proveout.envs.core import wire
 from proveout.envs.core.errors import ProveoutError, WorkerError
 from proveout.envs.core.exchange import SharedExchange, device_exchange
 from proveout.envs.core.graph import startup_notice
+from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.simulation import Simulation
 from proveout.envs.core.task import Task
-from proveout.envs.core.worlds import ScenePose
 
 STARTUP_TIMEOUT = 600.0  # s; a cold compile on a slow machine takes minutes
 STEP_TIMEOUT = 10.0  # s; the least time before a silent worker counts as hung
@@ -42,7 +42,7 @@ def default_workers(num_worlds: int, device: wp.Device) -> int:
     return max(1, min(cores or 1, num_worlds))
 
 
-class LocalWorlds:
+class InProcess:
     """All worlds in this process, on any device."""
 
     workers = 1
@@ -97,13 +97,13 @@ class LocalWorlds:
 
     def contacts_per_world(self) -> float | None:
         """Mean contacts of a world in the last physics step."""
-        return self.simulation.worlds.contacts_per_world()
+        return self.simulation.engine.contacts_per_world()
 
     def close(self) -> None:
         """Nothing outlives this object."""
 
 
-class WorkerWorlds:
+class WorkerPool:
     """The worlds split over K processes on the CPU, this one and K - 1 others.
 
     Args:
@@ -394,9 +394,9 @@ class _Link:
             self._process.wait()
 
 
-def make_worlds(
+def make_pool(
     task: Task, num_worlds: int, device: wp.Device, workers: int | None
-) -> LocalWorlds | WorkerWorlds:
+) -> InProcess | WorkerPool:
     """The one place that chooses where worlds live.
 
     Args:
@@ -427,5 +427,5 @@ def make_worlds(
     if wanted > 1 and os.name != "posix":
         raise WorkerError("worker processes need a POSIX system; use workers=1")
     if wanted == 1:
-        return LocalWorlds(task, num_worlds, device)
-    return WorkerWorlds(task, num_worlds, wanted)
+        return InProcess(task, num_worlds, device)
+    return WorkerPool(task, num_worlds, wanted)

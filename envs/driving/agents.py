@@ -9,7 +9,7 @@ wp.set_module_options({"enable_backward": False})
 
 @wp.struct
 class AgentArrays:
-    """Arrays of `RoadWorlds` under the same names, for kernels. Map frame, SI units."""
+    """Arrays of `RoadEngine` under the same names, for kernels. Map frame, SI units."""
 
     # State. Reference point: rear axle.
     active: wp.array2d[wp.bool]  # takes part: moves, is seen, collides

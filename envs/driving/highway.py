@@ -20,10 +20,10 @@ from typing import Any
 
 import warp as wp
 
+from proveout.assets.files.layout import Entry, Layout
 from proveout.assets.road import RoadNetwork, bend, join, motorway
 from proveout.envs.core.columns import columns
 from proveout.envs.core.hooks import Step, action_rate
-from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.registry import register
 from proveout.envs.core.rng import integer, random_key, uniform
 from proveout.envs.core.task import STREAM_TASK, Kpi, RewardWeights, TaskConfig, quantity
@@ -107,7 +107,7 @@ class HighwayConfig(TaskConfig):
         self.check(self.slowest <= self.fastest, "slowest <= fastest expected")
 
 
-OBSERVATION = ObservationLayout(
+OBSERVATION = Layout(
     (
         Entry("speed", (1,), "30 m/s", "speed of the learner"),
         Entry("steering", (1,), "0.05 rad", "steering angle, left positive"),
@@ -129,7 +129,7 @@ OBSERVATION = ObservationLayout(
               "ego", set=True),
     )
 )  # fmt: skip
-ACTION = ObservationLayout(
+ACTION = Layout(
     (
         Entry("acceleration", (1,), "max_acceleration or max_braking",
               "along the car", "ego", low=-1.0, high=1.0),

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from proveout.envs.core.worlds import NON_FINITE_STATE
+from proveout.envs.core.invalid import Invalid
 from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.drivers.external import steering_velocity_towards
 from proveout.envs.driving.drivers.idm import (
@@ -34,7 +34,7 @@ from proveout.envs.driving.vehicles.single_track import (
 
 wp.set_module_options({"enable_backward": False})
 
-_NON_FINITE = wp.constant(NON_FINITE_STATE)
+_NON_FINITE = wp.constant(int(Invalid.NON_FINITE_STATE))
 # Beyond this a place or speed is nonsense: float32 resolves 6 cm there.
 _MAX_VALUE = wp.constant(1.0e6)
 _IDM = wp.constant(int(DriverKind.IDM))

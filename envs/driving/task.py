@@ -11,10 +11,10 @@ import warp as wp
 from proveout.assets.road import RoadNetwork
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.task import Task
+from proveout.envs.driving.engine import RoadEngine
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.scene import scene
 from proveout.envs.driving.vehicles.single_track import VehicleParameters
-from proveout.envs.driving.worlds import RoadWorlds
 
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
@@ -53,11 +53,11 @@ class RoadTask(Task):
     def network(self) -> RoadNetwork:
         """The roads, shared by all worlds."""
 
-    def make_worlds(self, num_worlds: int, device: wp.Device) -> RoadWorlds:
+    def make_engine(self, num_worlds: int, device: wp.Device) -> RoadEngine:
         """N worlds; agent 0 is the learner."""
         if self.randomizations_of_engine():
             raise ConfigError(f"{self.id}: road worlds have no fields to randomise yet")
-        return RoadWorlds(
+        return RoadEngine(
             self.network(),
             self.vehicle,
             num_worlds,
@@ -66,9 +66,9 @@ class RoadTask(Task):
             device,
         )
 
-    def engine(self, sim: Simulation) -> Road:
+    def engine_struct(self, sim: Simulation) -> Road:
         """Lanes, agents and drivers."""
-        worlds: Any = sim.worlds
+        worlds: Any = sim.engine
         road: Road = worlds.struct(self.config.decimation)
         return road
 

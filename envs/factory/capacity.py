@@ -12,10 +12,10 @@ import warp as wp
 
 from proveout.envs.core.errors import BadActionError, ConfigError, ModelError
 from proveout.envs.core.exchange import device_exchange
+from proveout.envs.core.invalid import Invalid
 from proveout.envs.core.simulation import Simulation
-from proveout.envs.core.worlds import CONSTRAINT_OVERFLOW, CONTACT_LOST
+from proveout.envs.factory.engine import ArticulatedEngine, Capacities
 from proveout.envs.factory.task import ArticulatedTask
-from proveout.envs.factory.worlds import ArticulatedWorlds, Capacities
 
 wp.set_module_options({"enable_backward": False})
 
@@ -68,8 +68,8 @@ def measure_capacities(
                 contacts=math.ceil(margin * max(peaks.contacts, peaks.pairs / num_worlds)),
                 constraints=math.ceil(margin * peaks.constraints),
             )
-        contacts *= 2 if peaks.overflow & CONTACT_LOST else 1
-        constraints *= 2 if peaks.overflow & CONSTRAINT_OVERFLOW else 1
+        contacts *= 2 if peaks.overflow & Invalid.CONTACT_LOST else 1
+        constraints *= 2 if peaks.overflow & Invalid.CONSTRAINT_OVERFLOW else 1
         if max(contacts, constraints) > _LARGEST_ROOM:
             raise ModelError(
                 f"a world of {task.id or type(task).__name__} needs more than {_LARGEST_ROOM} "
@@ -98,12 +98,12 @@ def _roll_out(
     act: Callable[[np.ndarray], np.ndarray] | None,
 ) -> _Peaks:
     watched: Any = type(task)(task.config)
-    watched.capacities, watched.worlds_class = room, _WatchedWorlds
+    watched.capacities, watched.engine_class = room, _WatchedEngine
     device = wp.get_device("cpu")
     exchange = device_exchange(watched, num_worlds, device)
     host = {name: array.numpy() for name, array in exchange.items()}
     simulation = Simulation(watched, exchange, device)
-    worlds: Any = simulation.worlds
+    worlds: Any = simulation.engine
 
     host["reset_mask"][...] = True
     host["seed"][...] = seed
@@ -122,7 +122,12 @@ def _roll_out(
         simulation.step()
         overflow |= int(np.bitwise_or.reduce(host["invalid_reason"]))
     contacts, pairs, constraints = (int(peak) for peak in worlds.peaks.numpy())
-    return _Peaks(contacts, pairs, constraints, overflow & (CONTACT_LOST | CONSTRAINT_OVERFLOW))
+    return _Peaks(
+        contacts,
+        pairs,
+        constraints,
+        overflow & (Invalid.CONTACT_LOST | Invalid.CONSTRAINT_OVERFLOW),
+    )
 
 
 def _checked(actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -137,7 +142,7 @@ def _checked(actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return actions
 
 
-class _WatchedWorlds(ArticulatedWorlds):
+class _WatchedEngine(ArticulatedEngine):
     """Articulated worlds that note what they need in every physics step."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

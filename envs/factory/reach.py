@@ -19,13 +19,14 @@ from typing import Any
 import mujoco
 import warp as wp
 
+from proveout.assets.files.layout import Entry, Layout
 from proveout.assets.robot import load_robot
 from proveout.envs.core.columns import columns
 from proveout.envs.core.hooks import Step, action_rate
-from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import register
 from proveout.envs.core.rng import random_key, uniform
+from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import (
     STREAM_TASK,
     Kpi,
@@ -34,13 +35,12 @@ from proveout.envs.core.task import (
     TaskConfig,
     quantity,
 )
-from proveout.envs.core.worlds import ScenePose
 from proveout.envs.factory.arm import Arm, joint_load, tcp_position, tcp_to
 from proveout.envs.factory.control.reach_expert import ReachExpert
+from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.kinematics import chain_pose
 from proveout.envs.factory.scenery import add_pose_marker, add_studio
 from proveout.envs.factory.task import ArticulatedTask
-from proveout.envs.factory.worlds import Capacities
 
 wp.set_module_options({"enable_backward": False})
 
@@ -116,7 +116,7 @@ class ReachConfig(TaskConfig):
         return round(self.hold_seconds / self.control_dt) + 1
 
 
-OBSERVATION = ObservationLayout(
+OBSERVATION = Layout(
     (
         Entry("joint_position", (6,), "rad", "joint angles", "joint"),
         Entry("joint_velocity", (6,), "rad/s", "joint speeds", "joint"),
@@ -129,7 +129,7 @@ OBSERVATION = ObservationLayout(
         Entry("previous_action", (6,), "1", "last action", "joint", low=-1.0, high=1.0),
     )
 )  # fmt: skip
-ACTION = ObservationLayout(
+ACTION = Layout(
     (Entry("joint_target_increment", (6,), "max_increment",
            "change of the joint targets", "joint", low=-1.0, high=1.0),)
 )  # fmt: skip
@@ -250,7 +250,7 @@ class Reach(ArticulatedTask):
         goal = sim.task_state("goal")
         return [
             ScenePose(pose.qpos, goal[w : w + 1, :3].copy(), goal[w : w + 1, [6, 3, 4, 5]].copy())
-            for w, pose in zip(worlds, sim.worlds.scene_pose(worlds), strict=True)
+            for w, pose in zip(worlds, sim.engine.scene_pose(worlds), strict=True)
         ]
 
     @classmethod

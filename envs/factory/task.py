@@ -12,7 +12,7 @@ import warp as wp
 from proveout.envs.core.errors import ModelError
 from proveout.envs.core.task import Task
 from proveout.envs.factory.arm import Arm, make_arm
-from proveout.envs.factory.worlds import ArticulatedWorlds, Capacities
+from proveout.envs.factory.engine import ArticulatedEngine, Capacities
 
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
@@ -48,7 +48,7 @@ class ArticulatedTask(Task):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
     capacities: ClassVar[Capacities]
-    worlds_class: ClassVar[type[ArticulatedWorlds]] = ArticulatedWorlds
+    engine_class: ClassVar[type[ArticulatedEngine]] = ArticulatedEngine
     # Site at the end of a chain of hinges; None for a model that is no arm.
     tool: ClassVar[str | None] = None
 
@@ -70,20 +70,20 @@ class ArticulatedTask(Task):
         except (ValueError, mujoco.FatalError) as error:
             raise ModelError(f"the model of {self.id} does not compile: {error}") from error
 
-    def make_worlds(self, num_worlds: int, device: wp.Device) -> ArticulatedWorlds:
+    def make_engine(self, num_worlds: int, device: wp.Device) -> ArticulatedEngine:
         """N worlds, with room for the randomised fields."""
         if not hasattr(self, "capacities"):
             raise ModelError(
                 f"{type(self).__name__} has no capacities: start with Capacities(contacts=32, "
                 "constraints=128) and let `proveout capacities` measure them"
             )
-        return self.worlds_class(
+        return self.engine_class(
             self.model(), num_worlds, self.capacities, device, self.randomizations_of_engine()
         )
 
-    def engine(self, sim: Simulation) -> Arm:
+    def engine_struct(self, sim: Simulation) -> Arm:
         """The arm, with the tool at the site `tool`."""
-        worlds: Any = sim.worlds
+        worlds: Any = sim.engine
         return make_arm(worlds.host_model, worlds.data, self.tool, sim.device)
 
     def scene(self) -> Any:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proveout.assets.errors import ModelError
+from proveout.assets.files.errors import ModelError
 from proveout.assets.road import RoadNetwork, bend, join, motorway
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 import mujoco
 import pytest
 
-from proveout.assets.errors import ModelError, ProveoutError, UnknownNameError, nearest, unknown
+from proveout.assets.files.errors import (
+    ModelError,
+    ProveoutError,
+    UnknownNameError,
+    nearest,
+    unknown,
+)
 from proveout.assets.robot import ROBOTS, load_robot, robot_names
 
 ONE_JOINT_URDF = """<robot name="pendulum">

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 from proveout.envs import make_task
 from proveout.envs.core.errors import ConfigError, UnknownNameError
 from proveout.envs.core.randomize import Randomization

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import warp as wp
 
+from proveout.assets.files.layout import Entry, Layout
 from proveout.envs import make_task, task_class
 from proveout.envs.core import registry, step_kernels
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.hooks import Step
-from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.arm import Arm
 from proveout.envs.factory.reach import Reach
@@ -100,7 +100,7 @@ class TwoForSix(Reach):
     id = "toy/TwoForSix-v0"
 
     def make_action_layout(self):
-        return ObservationLayout((Entry("increment", (2,), "rad", "two", low=-1, high=1),))
+        return Layout((Entry("increment", (2,), "rad", "two", low=-1, high=1),))
 
     def control(self, sim):
         wp.launch(
@@ -126,7 +126,7 @@ def test_an_action_of_two_for_six_actuators():
     expected = np.zeros((4, 6), np.float32)
     expected[:, :2] = 0.1 * actions
     np.testing.assert_allclose(after - before, expected, atol=1e-6)
-    np.testing.assert_array_equal(env.state_dict()["worlds/ctrl"], after)
+    np.testing.assert_array_equal(env.state_dict()["engine/ctrl"], after)
     env.close()
 
 
@@ -143,7 +143,7 @@ class Wider(Copying):
     id = "toy/Wider-v0"
 
     def make_action_layout(self):
-        return ObservationLayout((Entry("increment", (7,), "rad", "seven", low=-1, high=1),))
+        return Layout((Entry("increment", (7,), "rad", "seven", low=-1, high=1),))
 
 
 def test_a_copy_between_rows_of_other_widths_is_refused():
@@ -181,6 +181,6 @@ def test_an_episode_begins_without_a_command_of_the_last_one():
 def test_the_default_task_of_each_engine_is_as_wide_as_its_commands():
     for env_id, width in (("proveout/Reach-v0", 6), ("proveout/Highway-v0", 2)):
         env = make(make_task(env_id))
-        names = env._worlds.simulation.worlds.command_names
+        names = env._worlds.simulation.engine.command_names
         assert len(names) == width == env._worlds.simulation.command.shape[1]
         env.close()

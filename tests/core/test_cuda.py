@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from proveout.envs import check_vector_env, make_vector
-from proveout.envs.core.worlds import NON_FINITE_ACTION
+from proveout.envs.core.invalid import Invalid
 
 pytestmark = pytest.mark.gpu
 
@@ -124,7 +124,7 @@ def test_a_non_finite_action_makes_its_world_invalid(env_id):
     action[3, 0] = float("nan")
     info = env.step(action)[4]
     reasons = info["invalid_reason"].cpu().numpy()
-    assert reasons[3] == NON_FINITE_ACTION
+    assert reasons[3] == Invalid.NON_FINITE_ACTION
     assert (np.delete(reasons, 3) == 0).all()
     env.close()
 

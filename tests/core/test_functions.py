@@ -8,11 +8,11 @@ import pytest
 import warp as wp
 from toy_point import Point, PointConfig, PointWeights
 
+from proveout.assets.files.layout import Entry, Layout
 from proveout.envs import check_vector_env
 from proveout.envs.core.columns import columns
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.hooks import Step, action_rate, numbers_struct
-from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.rng import random_key, uniform
 from proveout.envs.core.task import STREAM_TASK, Kpi, quantity
 from proveout.envs.core.vector_env import WarpVectorEnv
@@ -60,14 +60,14 @@ class Counting(Point):
     kpis = KPIS
 
     def make_layout(self):
-        return ObservationLayout((Entry("row", (self.config.width,), "1", "counts"),))
+        return Layout((Entry("row", (self.config.width,), "1", "counts"),))
 
     def state_columns(self):
         return {"row": self.config.width}
 
-    def engine(self, sim):
+    def engine_struct(self, sim):
         places = Places()
-        places.place = sim.worlds.place
+        places.place = sim.engine.place
         return places
 
     @wp.func
@@ -264,7 +264,7 @@ def test_columns_need_names_of_their_own(source, words):
 
 
 def test_columns_of_a_layout_are_where_its_entries_begin():
-    layout = ObservationLayout(
+    layout = Layout(
         (Entry("a", (2,), "1", "x"), Entry("b", (), "1", "y"), Entry("c", (2, 3), "1", "z"))
     )
     assert {c.name: int(c) for c in columns(layout)} == {"a": 0, "b": 2, "c": 3}

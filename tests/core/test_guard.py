@@ -5,15 +5,8 @@ import pytest
 import torch
 from toy_tasks import LIMIT, Boxes, BoxesConfig, Pendulum, PendulumConfig, ToyWeights
 
+from proveout.envs.core.invalid import Invalid
 from proveout.envs.core.vector_env import WarpVectorEnv
-from proveout.envs.core.worlds import (
-    CONSTRAINT_OVERFLOW,
-    CONTACT_LOST,
-    NON_FINITE_ACTION,
-    NON_FINITE_REWARD,
-    NON_FINITE_STATE,
-    describe_reason,
-)
 
 WORLDS = 6
 SICK = 2
@@ -100,7 +93,7 @@ def planted(env, sequence, at, change):
     simulation = env._worlds.simulation
     for name, array in simulation._all_state().items():
         array.assign(state[name])
-    simulation.worlds.refresh(simulation._all)
+    simulation.engine.refresh(simulation._all)
     return expected, roll(env, sequence[at:])
 
 
@@ -108,11 +101,11 @@ def planted(env, sequence, at, change):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_planted_non_finite_state(boxes, array, value):
     def change(state):
-        state[f"worlds/{array}"][SICK, 3] = value
+        state[f"engine/{array}"][SICK, 3] = value
 
     before = boxes.invalid_worlds
     expected, disturbed = planted(boxes, actions(boxes, 60), 15, change)
-    assert_cut_off(disturbed, 0, SICK, NON_FINITE_STATE)
+    assert_cut_off(disturbed, 0, SICK, Invalid.NON_FINITE_STATE)
     assert_same(disturbed, expected, HEALTHY)
     assert not disturbed["invalid"][:, HEALTHY].any()
     assert boxes.invalid_worlds == before + 1
@@ -133,21 +126,21 @@ def boxes_observation_before(env, at):
 def test_a_whole_world_of_nan(boxes):
     def change(state):
         for name in ("qpos", "qvel", "qacc_warmstart", "ctrl"):
-            state[f"worlds/{name}"][SICK] = np.nan
+            state[f"engine/{name}"][SICK] = np.nan
 
     expected, disturbed = planted(boxes, actions(boxes, 60), 15, change)
-    assert_cut_off(disturbed, 0, SICK, NON_FINITE_STATE)
+    assert_cut_off(disturbed, 0, SICK, Invalid.NON_FINITE_STATE)
     assert_same(disturbed, expected, HEALTHY)
 
 
 def test_a_planted_constraint_overflow(pendulum):
     def change(state):
-        state["worlds/qpos"][SICK] = LIMIT + 0.2
-        state["worlds/qpos"][4, :2] = LIMIT + 0.2  # two limits still fit
+        state["engine/qpos"][SICK] = LIMIT + 0.2
+        state["engine/qpos"][4, :2] = LIMIT + 0.2  # two limits still fit
 
     expected, disturbed = planted(pendulum, actions(pendulum, 40), 8, change)
-    assert_cut_off(disturbed, 0, SICK, CONSTRAINT_OVERFLOW)
-    assert disturbed["reason"][0, SICK] == CONSTRAINT_OVERFLOW
+    assert_cut_off(disturbed, 0, SICK, Invalid.CONSTRAINT_OVERFLOW)
+    assert disturbed["reason"][0, SICK] == Invalid.CONSTRAINT_OVERFLOW
     assert not disturbed["invalid"][:, HEALTHY].any()
     untouched = [0, 1, 3, 5]
     assert_same(disturbed, expected, untouched)
@@ -158,12 +151,12 @@ def test_an_overflow_that_is_over_before_the_step_ends(pendulum):
     """Only the first of four physics steps has three angles beyond their limits."""
 
     def change(state):
-        state["worlds/qpos"][SICK] = LIMIT + 0.002
-        state["worlds/qvel"][SICK] = -5.0
+        state["engine/qpos"][SICK] = LIMIT + 0.002
+        state["engine/qvel"][SICK] = -5.0
 
     _, disturbed = planted(pendulum, actions(pendulum, 20), 8, change)
     assert (np.abs(disturbed["final"][0, SICK][:3]) <= LIMIT).all()
-    assert_cut_off(disturbed, 0, SICK, CONSTRAINT_OVERFLOW)
+    assert_cut_off(disturbed, 0, SICK, Invalid.CONSTRAINT_OVERFLOW)
 
 
 def test_a_non_finite_action_on_torch_data():
@@ -184,7 +177,7 @@ def test_a_non_finite_action_on_torch_data():
         bad[5, SICK, 1] = value
         got, reasons = run(bad)
         assert np.argwhere(reasons).tolist() == [[5, SICK]]
-        assert reasons[5, SICK] == NON_FINITE_ACTION
+        assert reasons[5, SICK] == Invalid.NON_FINITE_ACTION
         assert got[3][5, SICK]
         assert got[1][5, SICK] == 0.0
         for a, b in zip(got, expected, strict=True):
@@ -203,13 +196,13 @@ def test_a_reward_that_overflows_is_no_result():
         np.float32(3e38) * data["final"][..., 0] + np.float32(3e38) * data["final"][..., 0] ** 2
     )
     assert np.isfinite(data["reward"]).all()
-    assert (data["reason"][overflowing] == NON_FINITE_REWARD).all()
+    assert (data["reason"][overflowing] == Invalid.NON_FINITE_REWARD).all()
     env.close()
 
 
 def test_reasons_in_words():
-    assert describe_reason(0) == "valid"
-    assert describe_reason(CONTACT_LOST | NON_FINITE_STATE) == (
+    assert Invalid(0).words == "valid"
+    assert (Invalid.CONTACT_LOST | Invalid.NON_FINITE_STATE).words == (
         "non-finite state, contact lost (arena full)"
     )
 
@@ -243,7 +236,7 @@ def test_a_planted_contact_overflow(contacts):
     """Two boxes need 8 contacts of a world; less than that is reserved for each."""
     run = Overflow(contacts)
     assert not run.ample["invalid"].any()
-    assert (run.tight["reason"][run.tight["invalid"]] == CONTACT_LOST).all()
+    assert (run.tight["reason"][run.tight["invalid"]] == Invalid.CONTACT_LOST).all()
     assert run.tight["invalid"].any()
     silent = run.differs & ~run.reported_so_far
     assert not silent.any(), np.argwhere(silent)[:5]
@@ -284,7 +277,7 @@ def test_no_room_declared_does_not_lose_contacts_silently():
     run = Overflow(0, steps=40)
     silent = run.differs & ~run.reported_so_far
     assert not silent.any(), np.argwhere(silent)[:5]
-    assert (run.tight["reason"][run.tight["invalid"]] == CONTACT_LOST).all()
+    assert (run.tight["reason"][run.tight["invalid"]] == Invalid.CONTACT_LOST).all()
 
 
 def test_bare_physics_leaves_no_accusation_behind():

@@ -14,9 +14,9 @@ import pytest
 import toy_point
 import warp as wp
 
+from proveout.assets.files.layout import Entry, Layout
 from proveout.envs.core.check import check_vector_env
 from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.task import Kpi, RewardWeights, quantity
 from proveout.envs.core.vector_env import WarpVectorEnv
 
@@ -42,7 +42,7 @@ class Forgetful(toy_point.Point):
     id = "toy/Forgetful-v0"
 
     def make_layout(self):
-        return ObservationLayout(
+        return Layout(
             (Entry("place", (3,), "m", "places"), Entry("goal", (2,), "m", "never written"))
         )
 
@@ -51,7 +51,7 @@ class HalfForgetful(toy_point.Point):
     id = "toy/HalfForgetful-v0"
 
     def make_layout(self):
-        return ObservationLayout((Entry("place", (4,), "m", "three of them are written"),))
+        return Layout((Entry("place", (4,), "m", "three of them are written"),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,7 @@ class SpillsState(toy_point.Point):
 
     def reset(self, sim, mask):
         super().reset(sim, mask)
-        wp.launch(_spill_kernel, dim=1, inputs=[900], outputs=[sim.worlds.place], device=sim.device)
+        wp.launch(_spill_kernel, dim=1, inputs=[900], outputs=[sim.engine.place], device=sim.device)
 
 
 class Crashes(toy_point.Point):
@@ -224,7 +224,7 @@ class UnmaskedReset(toy_point.Point):
     def reset(self, sim, mask):
         super().reset(sim, mask)
         wp.launch(
-            _unmasked_reset_kernel, dim=sim.num_worlds, outputs=[sim.worlds.place],
+            _unmasked_reset_kernel, dim=sim.num_worlds, outputs=[sim.engine.place],
             device=sim.device,
         )  # fmt: skip
 
@@ -242,7 +242,7 @@ class AlwaysReset(toy_point.Point):
 
     def reset(self, sim, mask):
         wp.launch(
-            _restart_kernel, dim=sim.num_worlds, outputs=[sim.worlds.place], device=sim.device
+            _restart_kernel, dim=sim.num_worlds, outputs=[sim.engine.place], device=sim.device
         )
 
 

@@ -41,8 +41,8 @@ def in_mujoco_c(env, state, sequence, world, change=lambda model: None):
     model = env.task.model()
     change(model)
     data = mujoco.MjData(model)
-    data.qpos[:] = state["worlds/qpos"][world]
-    data.qvel[:] = state["worlds/qvel"][world]
+    data.qpos[:] = state["engine/qpos"][world]
+    data.qvel[:] = state["engine/qvel"][world]
     rows = []
     for action in sequence:
         data.ctrl[:] = action[world]
@@ -56,7 +56,7 @@ def qpos_over(env, sequence):
     rows = []
     for action in sequence:
         env.step(action)
-        rows.append(env.state_dict()["worlds/qpos"])
+        rows.append(env.state_dict()["engine/qpos"])
     return np.stack(rows)
 
 
@@ -163,7 +163,7 @@ def test_friction_stops_a_box_as_coulomb_says():
     for _ in range(40):
         env.step(np.zeros((5, 2), np.float32))
     state = env.state_dict()
-    state["worlds/qvel"][:, 0] = 2.0
+    state["engine/qvel"][:, 0] = 2.0
     env.load_state_dict(state)
     speeds = []
     for _ in range(18):
@@ -177,8 +177,8 @@ def test_friction_stops_a_box_as_coulomb_says():
         model = env.task.model()
         model.geom_friction[:, 0] *= value
         data = mujoco.MjData(model)
-        data.qpos[:], data.qvel[:] = state["worlds/qpos"][world], state["worlds/qvel"][world]
-        data.qacc_warmstart[:] = state["worlds/qacc_warmstart"][world]
+        data.qpos[:], data.qvel[:] = state["engine/qpos"][world], state["engine/qvel"][world]
+        data.qacc_warmstart[:] = state["engine/qacc_warmstart"][world]
         theirs = []
         for _ in range(18):
             mujoco.mj_step(model, data, nstep=4)
@@ -200,7 +200,7 @@ def test_latency_of_n_physics_steps_delays_the_command_by_n(steps):
     got = qpos_over(env, sequence)
     model = env.task.model()
     data = mujoco.MjData(model)
-    data.qpos[:] = state["worlds/qpos"][1]
+    data.qpos[:] = state["engine/qpos"][1]
     commands = np.repeat(sequence[:, 1], 4, axis=0)
     for k in range(len(commands)):
         # Before the first command arrives, the one of the reset holds: zero.
@@ -216,7 +216,7 @@ def test_each_world_has_its_own_latency_and_forgets_it_at_a_reset():
     env.reset(seed=0)
     env.step(np.ones((64, 3), np.float32))
     values = drawn(env, "latency")
-    speed = np.abs(env.state_dict()["worlds/qvel"] - _free(env)).max(axis=1)
+    speed = np.abs(env.state_dict()["engine/qvel"] - _free(env)).max(axis=1)
     # Commands later than the first control step (0.02 s) have not moved anything yet.
     np.testing.assert_array_equal(speed < 1e-4, values > 0.015)
     env.reset()
@@ -230,7 +230,7 @@ def _free(env):
     other = pendulum(64, latency={"low": 0.01, "high": 0.05})
     other.reset(seed=0)
     other.step(np.zeros((64, 3), np.float32))
-    return other.state_dict()["worlds/qvel"]
+    return other.state_dict()["engine/qvel"]
 
 
 def test_noise_has_the_declared_deviation_and_does_not_touch_the_world():

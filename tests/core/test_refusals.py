@@ -8,8 +8,8 @@ from toy_tasks import Boxes, BoxesConfig, Pendulum, PendulumConfig, ToyWeights, 
 
 from proveout.envs import make_vector
 from proveout.envs.core.errors import ConfigError, StateError
+from proveout.envs.core.invalid import Invalid
 from proveout.envs.core.vector_env import WarpVectorEnv
-from proveout.envs.core.worlds import NON_FINITE_REWARD, NON_FINITE_STATE
 
 HIGHWAY, REACH = "proveout/Highway-v0", "proveout/Reach-v0"
 WORLDS = 4
@@ -102,28 +102,28 @@ def test_a_refused_state_changes_nothing(workers):
     env = make(workers=workers)
     env.reset(seed=1)
     before = env.state_dict()
-    text = {**before, "worlds/x": np.full(before["worlds/x"].shape, "a")}
+    text = {**before, "engine/x": np.full(before["engine/x"].shape, "a")}
     for state, words in (
         (planted(before, "core/episode_return", 3, np.nan), "core/episode_return: world 3 is not"),
         (planted(before, "core/command", (2, 0), np.inf), "core/command: world 2 is not finite"),
         (planted(before, "task/shadow_v", (1, 0), np.nan), "task/shadow_v: world 1"),
-        (planted(before, "worlds/driver_parameters", (0, 3, 1), np.nan), "driver_parameters"),
-        (planted(before, "worlds/x", (3, 0), np.inf), "worlds/x: world 3"),
-        (text, "worlds/x: float32 expected"),
+        (planted(before, "engine/driver_parameters", (0, 3, 1), np.nan), "driver_parameters"),
+        (planted(before, "engine/x", (3, 0), np.inf), "engine/x: world 3"),
+        (text, "engine/x: float32 expected"),
         ({**before, "exchange/elapsed": np.full(4, np.nan)}, "elapsed: int32 expected"),
         ({**before, "exchange/seed": np.array([1.0, 2, 3, 4])}, "seed: uint64 expected"),
         ({**before, "exchange/seed": np.array([-1, 2, 3, 4])}, "seed: numbers from 0"),
-        ({**before, "worlds/x": before["worlds/x"].astype(complex)}, "got complex128"),
-        ({**before, "worlds/x": np.full((4, 16), None)}, "got object"),
-        ({**before, "worlds/x": np.full((4, 16), 1e39)}, "worlds/x: world 0"),
-        ({**before, "worlds/x": before["worlds/x"][:3]}, "has 3 rows"),
-        ({**before, "worlds/x": np.float32(1.0)}, "has no rows"),
+        ({**before, "engine/x": before["engine/x"].astype(complex)}, "got complex128"),
+        ({**before, "engine/x": np.full((4, 16), None)}, "got object"),
+        ({**before, "engine/x": np.full((4, 16), 1e39)}, "engine/x: world 0"),
+        ({**before, "engine/x": before["engine/x"][:3]}, "has 3 rows"),
+        ({**before, "engine/x": np.float32(1.0)}, "has no rows"),
         ([1, 2], "is a mapping"),
         (planted(before, "exchange/elapsed", 2, 2**31 - 1), "elapsed: control steps from 0 to 400"),
         (planted(before, "exchange/elapsed", 2, -5), "elapsed: control steps from 0 to 400"),
         (planted(before, "core/episode_steps", 1, 2**31 - 1), "episode_steps: control steps"),
-        (planted(before, "worlds/lane", (1, 2), -(2**31)), "worlds/lane: from 0 to 5 expected"),
-        (planted(before, "worlds/lane", (1, 2), 6), "worlds/lane: from 0 to 5 expected"),
+        (planted(before, "engine/lane", (1, 2), -(2**31)), "engine/lane: from 0 to 5 expected"),
+        (planted(before, "engine/lane", (1, 2), 6), "engine/lane: from 0 to 5 expected"),
         (planted(before, "exchange/number_override", (1, 0), -5), "world 1: gap must be at least"),
         (planted(before, "exchange/number_override", (3, 0), np.inf), "world 3: gap must be"),
     ):
@@ -159,9 +159,9 @@ def test_every_state_of_a_run_can_be_restored(env_id):
 def test_a_car_beyond_all_bounds_is_invalid():
     env = make()
     env.reset(seed=1)
-    env.load_state_dict(planted(env.state_dict(), "worlds/x", (2, 5), 1e30))
+    env.load_state_dict(planted(env.state_dict(), "engine/x", (2, 5), 1e30))
     info = env.step(np.zeros((WORLDS, 2), np.float32))[4]
-    assert info["invalid_reason"].tolist() == [0, 0, NON_FINITE_STATE, 0]
+    assert info["invalid_reason"].tolist() == [0, 0, Invalid.NON_FINITE_STATE, 0]
     env.close()
 
 
@@ -176,7 +176,7 @@ def test_a_return_that_overflows_is_never_counted():
         reasons |= set(info["invalid_reason"].tolist())
         told.append(info["episode_statistics"]["return"][info["_episode_statistics"]])
     env.close()
-    assert NON_FINITE_REWARD in reasons
+    assert Invalid.NON_FINITE_REWARD in reasons
     assert np.isfinite(np.concatenate(told)).all()
 
 
@@ -189,13 +189,13 @@ def test_a_first_observation_that_overflows_is_held_back_and_told():
     started = env.state_dict()["core/bad_start"] != 0
     assert started.any()
     observations, *_, info = env.step(np.zeros(env.action_space.shape, np.float32))
-    assert (info["invalid_reason"][started] == NON_FINITE_REWARD).all()
+    assert (info["invalid_reason"][started] == Invalid.NON_FINITE_REWARD).all()
     assert np.isfinite(observations).all()
     env.close()
 
 
 def test_capacities_are_whole_numbers_from_zero():
-    from proveout.envs.factory.worlds import Capacities
+    from proveout.envs.factory.engine import Capacities
 
     assert Capacities(contacts=np.int64(3), constraints=7.0).constraints == 7
     for contacts in (-3, 2.5, "9", True, np.nan):

@@ -319,8 +319,8 @@ def test_a_saved_state_goes_on_with_the_same_bits(boxes):
         other.load_state_dict({name: value[:3] for name, value in state.items()})
     with pytest.raises(StateError, match="core/action"):
         other.load_state_dict({k: v for k, v in state.items() if k != "core/action"})
-    wrong = {**state, "worlds/qvel": state["worlds/qvel"][:, :-1]}
-    with pytest.raises(StateError, match="worlds/qvel"):
+    wrong = {**state, "engine/qvel": state["engine/qvel"][:, :-1]}
+    with pytest.raises(StateError, match="engine/qvel"):
         other.load_state_dict(wrong)
     # A refused state has changed nothing and lost no worker.
     assert equal_states(restored, other.state_dict())

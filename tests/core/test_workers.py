@@ -88,7 +88,7 @@ def test_one_worker_equals_two_and_a_world_does_not_see_the_others(task):
     for a, b in zip(got, expected, strict=True):
         np.testing.assert_array_equal(a, b[:, :9])
     assert expected[3].any(), "episodes must end for this to show anything"
-    qpos = few.state_dict()["worlds/qpos"]
+    qpos = few.state_dict()["engine/qpos"]
     for world, pose in zip([8, 0, 5], few.scene_pose([8, 0, 5]), strict=True):
         np.testing.assert_array_equal(pose.qpos, qpos[world])
     if task is Boxes:

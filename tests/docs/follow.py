@@ -5,10 +5,10 @@ from typing import Any
 
 import warp as wp
 
+from proveout.assets.files.layout import Entry, Layout
 from proveout.assets.road import bend, join, motorway
 from proveout.envs.core.columns import columns
 from proveout.envs.core.hooks import Step
-from proveout.envs.core.layout import Entry, ObservationLayout
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.rng import random_key, uniform
 from proveout.envs.core.task import (
@@ -55,16 +55,14 @@ class FollowConfig(TaskConfig):
     randomization: FollowRandomization = field(default_factory=FollowRandomization)
 
 
-OBSERVATION = ObservationLayout(
+OBSERVATION = Layout(
     (
         Entry("speed", (), "m/s", "of the learner"),
         Entry("gap", (), "m", "to the leader"),
         Entry("curvature", (), "1/m", "of the lane"),
     )
 )
-ACTION = ObservationLayout(
-    (Entry("acceleration", (1,), "3 m/s2", "of the learner", low=-1.0, high=1.0),)
-)
+ACTION = Layout((Entry("acceleration", (1,), "3 m/s2", "of the learner", low=-1.0, high=1.0),))
 KPIS = (
     Kpi("leader_speed", "m/s", "last", "speed of the leader"),
     Kpi("gap", "m", "last", "gap to the leader"),

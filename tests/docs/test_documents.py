@@ -13,8 +13,8 @@ import pytest
 
 from proveout.envs import check_vector_env, make_task, task_class, task_ids
 from proveout.envs.core.registry import load_task_file
+from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.vector_env import WarpVectorEnv
-from proveout.envs.core.worlds import ScenePose
 from proveout.envs.factory.scenery import add_pose_marker
 from proveout.policies.pretrained import pretrained
 from proveout.training.cli import COMMANDS

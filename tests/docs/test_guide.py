@@ -17,7 +17,7 @@ from proveout.envs import check_vector_env
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.driving.vehicles.single_track import VehicleParameters
-from proveout.envs.factory.worlds import ArticulatedWorlds, Capacities
+from proveout.envs.factory.engine import ArticulatedEngine, Capacities
 
 GUIDE = "docs/adding-a-task.md"
 
@@ -46,7 +46,7 @@ def test_the_robot_with_a_tool_and_a_free_body_is_as_told():
     np.testing.assert_array_equal(bare.body_mass, model.body_mass)
     np.testing.assert_array_equal(bare.body_inertia, model.body_inertia)
 
-    worlds = ArticulatedWorlds(
+    worlds = ArticulatedEngine(
         bare, 2, Capacities(contacts=32, constraints=128), wp.get_device("cpu")
     )
     everywhere = wp.full(2, True, dtype=wp.bool, device="cpu")

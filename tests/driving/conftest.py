@@ -3,10 +3,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from proveout.envs.driving.engine import RoadEngine
 from proveout.envs.driving.vehicles.single_track import VehicleParameters
-from proveout.envs.driving.worlds import RoadWorlds
 
-Placed = Callable[..., RoadWorlds]
+Placed = Callable[..., RoadEngine]
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def placed() -> Placed:
 
     def build(
         network, lane, s, velocity=0.0, *, d=0.0, turn=0.0, dt=0.05, num_learners=1, vehicle=None
-    ) -> RoadWorlds:
+    ) -> RoadEngine:
         lane = np.atleast_2d(np.asarray(lane, np.int32))
         s, velocity, d, turn = (
             np.broadcast_to(np.asarray(v, np.float64), lane.shape) for v in (s, velocity, d, turn)
@@ -27,7 +27,7 @@ def placed() -> Placed:
             for out, values in ((x, network.x), (y, network.y), (heading, network.heading)):
                 out[on] = np.interp(s[on], at, values[p])
         x, y = x - d * np.sin(heading), y + d * np.cos(heading)
-        worlds = RoadWorlds(
+        worlds = RoadEngine(
             network, vehicle or VehicleParameters(), *lane.shape, dt, "cpu", num_learners
         )
         values = {"x": x, "y": y, "heading": heading + turn, "velocity": velocity, "s": s, "d": d}

@@ -24,7 +24,7 @@ def env():
 
 def road_worlds(env: WarpVectorEnv):
     """The engine beneath a local environment."""
-    return env._worlds.simulation.worlds
+    return env._worlds.simulation.engine
 
 
 def straight(env: WarpVectorEnv) -> np.ndarray:
@@ -123,12 +123,12 @@ def test_a_collision_ends_the_episode_and_is_told(env):
     state = env.state_dict()
     # Put car 1 of world 2 five metres ahead of the learner, standing.
     for name in ("x", "y", "heading", "lane", "s", "d"):
-        state[f"worlds/{name}"][2, 1] = state[f"worlds/{name}"][2, 0]
-    heading = state["worlds/heading"][2, 0]
-    state["worlds/x"][2, 1] += 5.0 * np.cos(heading)
-    state["worlds/y"][2, 1] += 5.0 * np.sin(heading)
-    state["worlds/s"][2, 1] += 5.0
-    state["worlds/velocity"][2, 1] = 0.0
+        state[f"engine/{name}"][2, 1] = state[f"engine/{name}"][2, 0]
+    heading = state["engine/heading"][2, 0]
+    state["engine/x"][2, 1] += 5.0 * np.cos(heading)
+    state["engine/y"][2, 1] += 5.0 * np.sin(heading)
+    state["engine/s"][2, 1] += 5.0
+    state["engine/velocity"][2, 1] = 0.0
     env.load_state_dict(state)
     _, reward, terminated, truncated, info = env.step(np.zeros((NUM, 2), np.float32))
     assert terminated.tolist() == [world == 2 for world in range(NUM)]

@@ -185,14 +185,14 @@ def test_the_observation_is_what_it_says(env, model):
         obs = env.step(action)[0]
     entries = env.layout.split(obs)
     state = env.state_dict()
-    np.testing.assert_array_equal(entries["joint_position"], state["worlds/qpos"])
-    np.testing.assert_array_equal(entries["joint_velocity"], state["worlds/qvel"])
+    np.testing.assert_array_equal(entries["joint_position"], state["engine/qpos"])
+    np.testing.assert_array_equal(entries["joint_velocity"], state["engine/qvel"])
     np.testing.assert_array_equal(entries["previous_action"], action)
     np.testing.assert_allclose(
-        entries["joint_target_offset"], state["core/command"] - state["worlds/qpos"], atol=1e-6
+        entries["joint_target_offset"], state["core/command"] - state["engine/qpos"], atol=1e-6
     )
     for w in range(0, 64, 8):
-        pos, quat = site_pose(model, state["worlds/qpos"][w])
+        pos, quat = site_pose(model, state["engine/qpos"][w])
         offset = state["task/goal"][w, :3] - pos
         np.testing.assert_allclose(entries["tcp_position"][w], pos, atol=1e-5)
         np.testing.assert_allclose(entries["goal_offset"][w], offset, atol=1e-5)
@@ -210,9 +210,9 @@ def place(env, angles, goal_pos, goal_quat, **more):
     """Put all worlds at rest at some angles, with targets there and a goal."""
     env.reset(seed=0)
     state = env.state_dict()
-    state["worlds/qpos"][:] = angles
+    state["engine/qpos"][:] = angles
     state["core/command"][:] = angles
-    state["worlds/qvel"][:] = 0.0
+    state["engine/qvel"][:] = 0.0
     state["task/goal"][:, :3] = goal_pos
     state["task/goal"][:, 3:] = goal_quat
     for name, value in more.items():
@@ -266,7 +266,7 @@ def test_reward_terms_equal_closed_forms(model):
     after = env.state_dict()
     terms = dict(zip(names, after["core/reward_terms"][0], strict=True))
     assert terms["action_rate"] == pytest.approx(0.5)
-    assert terms["joint_speed"] == pytest.approx(np.sum(after["worlds/qvel"][0] ** 2), rel=1e-5)
+    assert terms["joint_speed"] == pytest.approx(np.sum(after["engine/qvel"][0] ** 2), rel=1e-5)
     np.testing.assert_allclose(after["core/command"][0, :2], home[:2] + 0.06, atol=1e-6)
 
     # Two joints 0.1 rad inside their limits: beyond 95 % of half the range.

@@ -7,7 +7,7 @@ import numpy as np
 import warp as wp
 from toy_tasks import Boxes, BoxesConfig
 
-from proveout.envs.core.layout import Entry, ObservationLayout
+from proveout.assets.files.layout import Entry, Layout
 from proveout.envs.core.vector_env import WarpVectorEnv
 
 wp.set_module_options({"enable_backward": False})
@@ -17,7 +17,7 @@ class TouchingBoxes(Boxes):
     """Observes how hard the first box presses on the floor."""
 
     def make_layout(self):
-        return ObservationLayout(
+        return Layout(
             (*super().make_layout().entries, Entry("touch", (), "N", "force on the floor"))
         )
 
@@ -82,7 +82,7 @@ class LookingBoxes(Boxes):
 
     def build(self, sim):
         super().build(sim)
-        self._body = sim.worlds.host_model.body("box0").id
+        self._body = sim.engine.host_model.body("box0").id
         self._off = sim.array("looking/off", (3,))
 
     def _look(self, sim, hook):

@@ -16,9 +16,9 @@ def in_mujoco_c(task, state, world, commands, decimation):
     """qpos and qvel after each control step, (steps, nq + nv)."""
     model = task.model()
     data = mujoco.MjData(model)
-    data.qpos[:] = state["worlds/qpos"][world]
-    data.qvel[:] = state["worlds/qvel"][world]
-    data.qacc_warmstart[:] = state["worlds/qacc_warmstart"][world]
+    data.qpos[:] = state["engine/qpos"][world]
+    data.qvel[:] = state["engine/qvel"][world]
+    data.qacc_warmstart[:] = state["engine/qacc_warmstart"][world]
     rows = []
     for command in commands:
         data.ctrl[:] = command
@@ -56,17 +56,17 @@ def test_reach_moves_as_in_mujoco_c(character):
         env.step(action)
         now = env.state_dict()
         commands.append(now["core/command"])
-        ours.append(now["worlds/qpos"])
+        ours.append(now["engine/qpos"])
     ours, commands = np.stack(ours), np.stack(commands)
     # The command is the sum of the increments, from the start angles on.
-    summed = state["worlds/qpos"] + 0.12 * sequence.cumsum(axis=0)
+    summed = state["engine/qpos"] + 0.12 * sequence.cumsum(axis=0)
     limits = env.task.model().jnt_range
     np.testing.assert_allclose(commands, summed.clip(limits[:, 0], limits[:, 1]), atol=1e-5)
     for world in range(WORLDS):
         theirs = in_mujoco_c(env.task, state, world, commands[:, world], decimation)
         np.testing.assert_allclose(ours[:, world], theirs[:, :6], atol=1e-4)
     if character != "zero":
-        assert np.abs(ours[-1] - state["worlds/qpos"]).max() > 0.1
+        assert np.abs(ours[-1] - state["engine/qpos"]).max() > 0.1
     env.close()
 
 
@@ -89,7 +89,7 @@ def boxes_against_c(sequence, config):
     for action in sequence:
         env.step(action)
         now = env.state_dict()
-        ours.append(np.concatenate([now["worlds/qpos"], now["worlds/qvel"]], axis=1))
+        ours.append(np.concatenate([now["engine/qpos"], now["engine/qvel"]], axis=1))
     ours = np.stack(ours)
     theirs = np.stack(
         [

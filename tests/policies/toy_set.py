@@ -9,10 +9,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from proveout.envs.core.layout import Entry, ObservationLayout
+from proveout.assets.files.layout import Entry, Layout
 
 ROWS = 5
-LAYOUT = ObservationLayout(
+LAYOUT = Layout(
     (
         Entry("sign", (1,), "1", "-1 or 1, what the answer is multiplied by"),
         Entry("things", (ROWS, 3), "1", "present, weight, value", set=True),
@@ -47,7 +47,7 @@ class SetEnv(VectorEnv):
         self.task = SimpleNamespace(id="toy/Set-v0", layout=LAYOUT)
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.single_observation_space = LAYOUT.space()
-        action = ObservationLayout((Entry("answer", (1,), "1", "value", low=-1.0, high=1.0),))
+        action = Layout((Entry("answer", (1,), "1", "value", low=-1.0, high=1.0),))
         self.single_action_space = action.space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

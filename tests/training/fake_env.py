@@ -16,9 +16,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from proveout.envs.core.layout import Entry, ObservationLayout
+from proveout.assets.files.layout import Entry, Layout
+from proveout.envs.core.invalid import Invalid
 from proveout.envs.core.task import Kpi, RewardWeights, TaskConfig, quantity
-from proveout.envs.core.worlds import CONTACT_LOST
 
 ID = "fake/Point-v0"
 # Half the side of the square that the point must not leave [m].
@@ -86,14 +86,14 @@ class PointTask:
 
     def __init__(self, config: PointConfig | None) -> None:
         self.config = config or PointConfig()
-        self.layout = ObservationLayout(
+        self.layout = Layout(
             (
                 Entry("position", (2,), "m", "where the point is"),
                 Entry("goal", (2,), "m", "where it should be"),
                 Entry("to_goal", (2,), "m", "goal minus position"),
             )
         )
-        self.action_layout = ObservationLayout(
+        self.action_layout = Layout(
             (Entry("velocity", (2,), "m/s", "velocity", low=-1.0, high=1.0),)
         )
 
@@ -236,7 +236,9 @@ class PointVectorEnv(VectorEnv):
             "episode_statistics": {k: self._out(v.copy()) for k, v in statistics.items()},
             "_episode_statistics": self._out(counted),
             "invalid": self._out(invalid),
-            "invalid_reason": self._out(np.where(invalid, CONTACT_LOST, 0).astype(np.int32)),
+            "invalid_reason": self._out(
+                np.where(invalid, Invalid.CONTACT_LOST, 0).astype(np.int32)
+            ),
         }
         arrays = (self._observe(), reward, terminated, truncated)
         observation, reward, terminated, truncated = (self._out(array) for array in arrays)

@@ -23,7 +23,7 @@ from proveout.training.benchmark_training import (
 )
 from proveout.training.cli import main
 from proveout.training.sb3.vec_env import SB3VecEnv
-from proveout.training.tasks import WorldsSpec
+from proveout.training.tasks import VectorEnvSpec
 
 SMALL = ["--num-envs", "16", "--n-steps", "4", "--epochs", "1", "--minibatches", "2"]
 
@@ -70,7 +70,7 @@ def test_every_contestant_steps_and_learns_the_same(monkeypatch):
             type(self).steps += 1
             return super().step(actions)
 
-    def make_worlds(spec):
+    def make_vector_env(spec):
         made.append(Counted(spec.num_envs, phase_spread=spec.phase_spread))
         return made[-1]
 
@@ -79,7 +79,7 @@ def test_every_contestant_steps_and_learns_the_same(monkeypatch):
     monkeypatch.setattr(
         torch.optim.Adam, "step", lambda self, *a, **k: updates.append(1) or adam(self, *a, **k)
     )
-    monkeypatch.setattr(module, "make_worlds", make_worlds)
+    monkeypatch.setattr(module, "make_vector_env", make_vector_env)
     seen = {}
     measure = module._measure
 
@@ -97,7 +97,7 @@ def test_every_contestant_steps_and_learns_the_same(monkeypatch):
 
     monkeypatch.setattr(module, "_measure", watched)
     load = TrainingLoad(n_steps=8, epochs=3, minibatches=2, rounds=2)
-    result = benchmark_training(WorldsSpec(tensor_env.ID, num_envs=16), load)
+    result = benchmark_training(VectorEnvSpec(tensor_env.ID, num_envs=16), load)
     assert len(made) == 1  # one set of worlds for all
     assert seen.pop("floor") == [(8, 0)] * 3
     assert set(seen) == {name for name in CONTESTANTS[1:] if result[name] is not None}

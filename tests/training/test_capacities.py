@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from proveout.envs import make_task
+from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.reach import Reach
-from proveout.envs.factory.worlds import Capacities
 from proveout.training import capacities
 from proveout.training.capacities import policy_capacities
 from proveout.training.cli import main

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensor_env import TensorPointVectorEnv
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 from proveout.training import commands, doctor
 from proveout.training import train as training
 from proveout.training.arguments import combine, known_flags, mirror

@@ -25,7 +25,7 @@ import torch.distributed as dist
 from fake_env import ID
 from toy_point import Point
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.training import checkpoint, distributed
 from proveout.training.distributed import RankError, Ranks, joined

@@ -23,7 +23,7 @@ from proveout.training.cli import main
 from proveout.training.episodes import statistic_columns
 from proveout.training.evaluate import evaluate, evaluate_episodes
 from proveout.training.policy_source import PolicySource, expert, load_policy
-from proveout.training.tasks import WorldsSpec, task_class
+from proveout.training.tasks import VectorEnvSpec, task_class
 
 REACH = {
     "episode_seconds": 0.5,
@@ -60,7 +60,7 @@ def run_again(
     ("env_id", "config"), [("proveout/Reach-v0", REACH), ("proveout/Highway-v0", HIGHWAY)]
 )
 def test_any_row_runs_again_alone_bit_for_bit(env_id: str, config: dict[str, Any]) -> None:
-    spec = WorldsSpec(env_id, configured(env_id, config), num_envs=4, device="cpu", workers=1)
+    spec = VectorEnvSpec(env_id, configured(env_id, config), num_envs=4, device="cpu", workers=1)
     result, table = evaluate_episodes(PolicySource("expert"), spec, episodes=11, seed=5)
     rows = table.rows()
     assert [(row["world"], row["episode"]) for row in rows] == [
@@ -76,7 +76,7 @@ def test_any_row_runs_again_alone_bit_for_bit(env_id: str, config: dict[str, Any
 def test_rows_of_a_network_run_again_in_a_batch_of_the_same_size() -> None:
     """A matrix product of one row may be rounded differently from that of many."""
     env_id = "proveout/Reach-v0"
-    spec = WorldsSpec(env_id, configured(env_id, REACH), num_envs=8, device="cpu", workers=1)
+    spec = VectorEnvSpec(env_id, configured(env_id, REACH), num_envs=8, device="cpu", workers=1)
     _, table = evaluate_episodes(PolicySource("pretrained"), spec, episodes=16, seed=2)
     row = table.rows()[-1]
 
@@ -93,7 +93,7 @@ def test_rows_of_a_network_run_again_in_a_batch_of_the_same_size() -> None:
 
 
 def test_invalid_episodes_are_rows_without_statistics() -> None:
-    spec = WorldsSpec(ID, PointConfig(invalid_world=1), num_envs=4)
+    spec = VectorEnvSpec(ID, PointConfig(invalid_world=1), num_envs=4)
     result, table = evaluate_episodes(PointExpert(), spec, episodes=12, seed=9)
     rows = table.rows()
     assert (len(rows), len(table), result["episodes"]) == (12, 12, 9)
@@ -113,7 +113,7 @@ def test_invalid_episodes_are_rows_without_statistics() -> None:
 
 def test_what_was_drawn_for_an_invalid_episode_is_kept() -> None:
     """It may be why: a joint that is damped so little that no time step is small enough."""
-    _, table = evaluate_episodes(PointExpert(), WorldsSpec(ID, num_envs=2), episodes=2)
+    _, table = evaluate_episodes(PointExpert(), VectorEnvSpec(ID, num_envs=2), episodes=2)
     drawn = dataclasses.replace(table.columns[-1], name="randomization/mass")
     invalid = dataclasses.replace(
         table,
@@ -128,7 +128,7 @@ def test_what_was_drawn_for_an_invalid_episode_is_kept() -> None:
 
 
 def test_both_files_hold_what_the_rows_say(tmp_path: Path) -> None:
-    spec = WorldsSpec(ID, PointConfig(invalid_world=1), num_envs=4)
+    spec = VectorEnvSpec(ID, PointConfig(invalid_world=1), num_envs=4)
     _, table = evaluate_episodes(PointExpert(), spec, episodes=8)
     rows = table.rows()
     for name in ("made/for/it/e.csv", "e.parquet"):
@@ -185,7 +185,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_episode(
 
     monkeypatch.setattr(PointVectorEnv, "step", stepped)
     with pytest.raises(ConfigError, match=re.escape(named)):
-        evaluate(PointExpert(), WorldsSpec(ID), episodes=4, episodes_out=tmp_path / path)
+        evaluate(PointExpert(), VectorEnvSpec(ID), episodes=4, episodes_out=tmp_path / path)
     flags = ["--policy", "expert", "--episodes", "4", "--episodes-out", str(tmp_path / path)]
     assert main(["evaluate", ID, *flags]) == 2
     (told,) = capfd.readouterr().err.splitlines()
@@ -204,7 +204,7 @@ def test_a_disk_that_is_full_at_the_end_does_not_cost_the_result(
     monkeypatch.setattr("proveout.training.episodes.Episodes._write_csv", full)
     path = tmp_path / "e.csv"
     with pytest.raises(ConfigError, match=r"No space left on device.*Success 1\.000"):
-        evaluate(PointExpert(), WorldsSpec(ID), episodes=4, episodes_out=path)
+        evaluate(PointExpert(), VectorEnvSpec(ID), episodes=4, episodes_out=path)
     assert not list(tmp_path.iterdir())
 
 

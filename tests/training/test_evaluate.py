@@ -15,7 +15,7 @@ from proveout.policies.errors import PolicyError
 from proveout.training.evaluate import evaluate, evaluation_worlds, sentence, wilson_interval
 from proveout.training.play import episode_lines, play
 from proveout.training.policy_source import PolicySource
-from proveout.training.tasks import WorldsSpec
+from proveout.training.tasks import VectorEnvSpec
 from proveout.training.video import tile, write_video
 
 
@@ -52,7 +52,7 @@ class Sleeper:
 
 def test_every_world_contributes_the_same_number_of_episodes() -> None:
     """Worlds with short episodes must not crowd out those with long ones."""
-    spec = WorldsSpec(ID, PointConfig(episode_seconds=20.0), num_envs=8)
+    spec = VectorEnvSpec(ID, PointConfig(episode_seconds=20.0), num_envs=8)
     result = evaluate(Sleeper(), spec, episodes=40)
     assert result["episodes"] == 40
     # By hand: a leaving world needs 10 to 31 steps to the wall, a standing one has 200.
@@ -60,7 +60,7 @@ def test_every_world_contributes_the_same_number_of_episodes() -> None:
 
 
 def test_figures_against_a_roll_out_by_hand() -> None:
-    result = evaluate(PointExpert(), WorldsSpec(ID, num_envs=5), episodes=10, seed=3)
+    result = evaluate(PointExpert(), VectorEnvSpec(ID, num_envs=5), episodes=10, seed=3)
     env = PointVectorEnv(5)
     observation, _ = env.reset(seed=3)
     returns, distances = [], []
@@ -81,7 +81,7 @@ def test_figures_against_a_roll_out_by_hand() -> None:
 
 
 def test_invalid_episodes_are_told_and_not_counted() -> None:
-    spec = WorldsSpec(ID, PointConfig(invalid_world=1), num_envs=4)
+    spec = VectorEnvSpec(ID, PointConfig(invalid_world=1), num_envs=4)
     result = evaluate(PointExpert(), spec, episodes=12)
     assert (result["episodes"], result["invalid_worlds"]) == (9, 3)
     assert result["success_rate"] == 1.0
@@ -94,34 +94,34 @@ def test_invalid_episodes_are_told_and_not_counted() -> None:
     assert "contact lost (arena full) (3); measure the room" in text
     assert f"proveout capacities {ID}" in text
     alone = evaluate(
-        PointExpert(), WorldsSpec(ID, PointConfig(invalid_world=0), num_envs=1), episodes=2
+        PointExpert(), VectorEnvSpec(ID, PointConfig(invalid_world=0), num_envs=1), episodes=2
     )
     assert alone["success_rate"] is None
     assert "all 2 were invalid" in sentence(alone)
 
 
 def test_uneven_quotas_still_give_the_exact_number() -> None:
-    result = evaluate(PointExpert(), WorldsSpec(ID, num_envs=7), episodes=23)
+    result = evaluate(PointExpert(), VectorEnvSpec(ID, num_envs=7), episodes=23)
     assert result["episodes"] == 23
 
 
 def test_a_world_without_an_episode_is_refused() -> None:
     with pytest.raises(ConfigError, match="--num-envs 5"):
-        evaluate(PointExpert(), WorldsSpec(ID, num_envs=9), episodes=5)
+        evaluate(PointExpert(), VectorEnvSpec(ID, num_envs=9), episodes=5)
     with pytest.raises(ConfigError, match="at least 1"):
-        evaluate(PointExpert(), WorldsSpec(ID), episodes=0)
+        evaluate(PointExpert(), VectorEnvSpec(ID), episodes=0)
 
 
 def test_random_actions_depend_on_the_seed_alone() -> None:
     def run(seed: int) -> dict[str, Any]:
-        return evaluate(PolicySource("random", seed=seed), WorldsSpec(ID), episodes=8)
+        return evaluate(PolicySource("random", seed=seed), VectorEnvSpec(ID), episodes=8)
 
     assert run(1)["return_mean"] == run(1)["return_mean"] != run(2)["return_mean"]
 
 
 def test_play_writes_every_step(tmp_path: Path) -> None:
     path = tmp_path / "v.mp4"
-    spec = WorldsSpec(ID, num_envs=2)
+    spec = VectorEnvSpec(ID, num_envs=2)
     told = play(PolicySource("expert"), spec, video=path, episodes=2)
     assert [(int(row["world"]), row["success"]) for row in told] == [(0, 1), (1, 1), (0, 1), (1, 1)]
     frames = imageio.mimread(path, format="FFMPEG")
@@ -132,7 +132,7 @@ def test_play_writes_every_step(tmp_path: Path) -> None:
 
 def test_played_episodes_are_told_with_their_length() -> None:
     """Success may have come earlier than the end."""
-    told = play(PolicySource("expert"), WorldsSpec(ID, num_envs=1), video=None, episodes=1)
+    told = play(PolicySource("expert"), VectorEnvSpec(ID, num_envs=1), video=None, episodes=1)
     (line,) = episode_lines(PointTask, PointConfig(), told)
     assert line.startswith("world 0, episode 1: success, 2.0 s long, return ")
 
@@ -158,4 +158,4 @@ class _Mistaken:
 def test_an_expert_with_the_wrong_shape_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PointTask, "expert", classmethod(lambda cls, config: _Mistaken()))
     with pytest.raises(PolicyError, match=rf"the expert of {ID} gave actions of shape \(4, 1\)"):
-        evaluate(PolicySource("expert"), WorldsSpec(ID, PointConfig(), num_envs=4), episodes=4)
+        evaluate(PolicySource("expert"), VectorEnvSpec(ID, PointConfig(), num_envs=4), episodes=4)

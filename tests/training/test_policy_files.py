@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from fake_env import PointTask, PointVectorEnv
 
-from proveout.policies import atomic, card, onnx_graph
+from proveout.assets.files import atomic
+from proveout.policies import card, onnx_graph
 from proveout.policies.actor import Network, load_actor, save_actor
 from proveout.policies.deploy import load_onnx
 from proveout.policies.errors import PolicyError

@@ -19,8 +19,8 @@ import pytest
 import torch
 from fake_env import ID, PointConfig, PointTask, PointVectorEnv
 
+from proveout.assets.files.atomic import atomic_path, write_atomic
 from proveout.envs.core.errors import RunError
-from proveout.policies.atomic import atomic_path, write_atomic
 from proveout.training import checkpoint
 from proveout.training.presets import build_algorithm, make_preset
 from proveout.training.run import Run, git_state, read_json, write_json

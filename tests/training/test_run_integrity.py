@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from fake_env import ID
 
+from proveout.assets.files import atomic
 from proveout.envs.core.errors import RunError
-from proveout.policies import atomic
 from proveout.training import checkpoint
 from proveout.training.divergence import DivergedError
 from proveout.training.export import export

@@ -24,7 +24,7 @@ from proveout.training.export import export
 from proveout.training.policy_source import PolicySource
 from proveout.training.run import Run, read_json, write_json
 from proveout.training.sb3.loop import StopSignals
-from proveout.training.tasks import WorldsSpec, run_config
+from proveout.training.tasks import VectorEnvSpec, run_config
 from proveout.training.train import (
     ResumeConfig,
     TrainConfig,
@@ -65,7 +65,7 @@ def use(folder: Path, way: str) -> None:
     if way == "export":
         export(run, folder / "p.safetensors")
     elif way == "evaluate":
-        spec = WorldsSpec(run.env_id, run_config(run), device="cpu", workers=1)
+        spec = VectorEnvSpec(run.env_id, run_config(run), device="cpu", workers=1)
         evaluate(PolicySource(str(folder)), spec, episodes=2)
 
 

@@ -13,7 +13,7 @@ from fake_env import ID, PointTask, PointVectorEnv
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.logger import Logger
 
-from proveout.assets.errors import UnknownNameError
+from proveout.assets.files.errors import UnknownNameError
 from proveout.training.evaluate import evaluate
 from proveout.training.presets import (
     DEFAULTS,
@@ -25,7 +25,7 @@ from proveout.training.presets import (
 )
 from proveout.training.sb3.adaptive_kl import AdaptiveKL
 from proveout.training.sb3.vec_env import SB3VecEnv
-from proveout.training.tasks import WorldsSpec
+from proveout.training.tasks import VectorEnvSpec
 
 SMALL_OFF_POLICY = {
     "num_envs": 16,
@@ -40,7 +40,7 @@ SMALL_OFF_POLICY = {
 
 
 def measure(model: Any) -> dict[str, Any]:
-    return evaluate(model, WorldsSpec(ID), episodes=64, seed=99)
+    return evaluate(model, VectorEnvSpec(ID), episodes=64, seed=99)
 
 
 @pytest.mark.parametrize(

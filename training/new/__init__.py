@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.resources
 from pathlib import Path
 
-from proveout.assets.errors import unknown
+from proveout.assets.files.atomic import write_atomic
+from proveout.assets.files.errors import unknown
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.registry import is_task_id
-from proveout.policies.atomic import write_atomic
 
 # Engine -> the example's file, id and name.
 ENGINES = {

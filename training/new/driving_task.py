@@ -14,7 +14,7 @@ from proveout.envs import (
     STREAM_TASK,
     Entry,
     Kpi,
-    ObservationLayout,
+    Layout,
     RewardWeights,
     Step,
     TaskConfig,
@@ -61,7 +61,7 @@ class FollowConfig(TaskConfig):
     reward_weights: FollowWeights = field(default_factory=FollowWeights)
 
 
-OBSERVATION = ObservationLayout(
+OBSERVATION = Layout(
     (
         Entry("speed", (1,), "10 m/s", "of the learner"),
         Entry("error", (1,), "10 m", "gap minus the wanted gap"),
@@ -69,7 +69,7 @@ OBSERVATION = ObservationLayout(
         Entry("previous_action", (1,), "1", "last action", low=-1.0, high=1.0),
     )
 )
-ACTION = ObservationLayout(
+ACTION = Layout(
     (Entry("acceleration", (1,), "max_acceleration", "of the learner", low=-1.0, high=1.0),)
 )
 KPIS = (

@@ -14,7 +14,7 @@ from proveout.envs import (
     STREAM_TASK,
     Entry,
     Kpi,
-    ObservationLayout,
+    Layout,
     RewardWeights,
     Step,
     TaskConfig,
@@ -26,9 +26,9 @@ from proveout.envs import (
     uniform,
 )
 from proveout.envs.factory.arm import Arm
+from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.scenery import add_studio
 from proveout.envs.factory.task import ArticulatedTask
-from proveout.envs.factory.worlds import Capacities
 
 wp.set_module_options({"enable_backward": False})
 
@@ -56,14 +56,14 @@ class PressConfig(TaskConfig):
     reward_weights: PressWeights = field(default_factory=PressWeights)
 
 
-OBSERVATION = ObservationLayout(
+OBSERVATION = Layout(
     (
         Entry("finger", (2,), "m, m/s", "height above its lowest point, speed", "world"),
         Entry("button", (2,), "cm, m/s", "height (0 is up, -1 is down), speed", "world"),
         Entry("target", (1,), "m", "target height of the finger", "world"),
     )
 )
-ACTION = ObservationLayout(
+ACTION = Layout(
     (Entry("increment", (1,), "2 cm", "change of the finger's target", low=-1.0, high=1.0),)
 )
 KPIS = (Kpi("lowest_button", "m", "min", "lowest position of the button"),)

@@ -1,6 +1,6 @@
 """Errors of the bridge to Stable-Baselines3."""
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 
 
 class BridgeError(ProveoutError, TypeError):

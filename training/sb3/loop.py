@@ -15,9 +15,9 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
+from proveout.envs.core.invalid import explained
 from proveout.training.distributed import Ranks
-from proveout.training.invalid import explained
 from proveout.training.progress import Progress
 
 # Invalid episodes a world, without a valid one in between, after which a training stops.

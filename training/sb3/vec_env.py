@@ -15,7 +15,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from proveout.envs.core.worlds import REASONS, count_reasons
+from proveout.envs.core.invalid import Invalid
 from proveout.training.sb3.errors import BridgeError
 from proveout.training.sb3.tensor_face import TensorFace
 
@@ -201,7 +201,7 @@ class SB3VecEnv(VecEnv):
     def book_invalid(self, bits: np.ndarray) -> None:
         """Count invalid worlds by their `invalid_reason`, shape (worlds,)."""
         self.num_invalid += len(bits)
-        self.invalid_reasons.update(count_reasons(bits))
+        self.invalid_reasons.update(Invalid.count(bits))
 
     def book(self, names: Sequence[str], rows: np.ndarray) -> None:
         """Count finished episodes that count.
@@ -254,7 +254,7 @@ class SB3VecEnv(VecEnv):
         state["bridge/returns"] = self._returns.copy()
         state["bridge/lengths"] = self._lengths.copy()
         state["bridge/counters"] = np.array([self.num_invalid, self.num_episodes], np.int64)
-        reasons = [self.invalid_reasons[text] for text in REASONS.values()]
+        reasons = [self.invalid_reasons[reason.words] for reason in Invalid]
         state["bridge/invalid_reasons"] = np.array(reasons, np.int64)
         return state
 
@@ -267,7 +267,9 @@ class SB3VecEnv(VecEnv):
         self._lengths[:] = state["bridge/lengths"]
         self.num_invalid, self.num_episodes = (int(n) for n in state["bridge/counters"])
         counts = (int(n) for n in state.get("bridge/invalid_reasons", ()))  # older checkpoints
-        self.invalid_reasons = Counter(dict(zip(REASONS.values(), counts, strict=False)))
+        self.invalid_reasons = Counter(
+            {reason.words: count for reason, count in zip(Invalid, counts, strict=False)}
+        )
         self._reset_seeds()
 
     # The rest of the VecEnv interface

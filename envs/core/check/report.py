@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
 
 # Every check by name, in the order in which they run and are reported.
 CHECKS = {

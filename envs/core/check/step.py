@@ -18,7 +18,7 @@ from proveout.envs.core.check.data import (
 )
 from proveout.envs.core.check.report import Recorder
 from proveout.envs.core.check.session import Step, ends
-from proveout.envs.core.worlds import count_reasons, describe_reason
+from proveout.envs.core.invalid import Invalid
 
 # Info without a mask: it speaks of every world at every step, or has a check of its own.
 UNMASKED = ("invalid", "final_obs")
@@ -242,7 +242,7 @@ def _check_invalid(step: Step, worlds: int, number: int, where: str, record: Rec
         return
     world = int(np.argmax(invalid))
     bits = step.info.get("invalid_reason")
-    why = "" if bits is None else f": {describe_reason(int(np.asarray(bits)[world]))}"
+    why = "" if bits is None else f": {Invalid(int(np.asarray(bits)[world])).words}"
     record.warn(
         "invalid", "seen", f"World {world} was invalid at {where} under sampled actions{why}."
     )
@@ -268,7 +268,7 @@ def check_validity(run: list[Step], worlds: int, record: Recorder) -> None:
             bits.append(np.asarray(step.info.get("invalid_reason", np.zeros(worlds, int)))[invalid])
     if not first or valid:
         return
-    counts = count_reasons(np.concatenate(bits))
+    counts = Invalid.count(np.concatenate(bits))
     why = ", ".join(f"{text} ({n} times)" for text, n in counts.items()) or "no reason is told"
     record.error(
         "invalid",

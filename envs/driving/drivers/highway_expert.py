@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from proveout.envs.core.layout import ObservationLayout
+from proveout.assets.files.layout import Layout
 
 # Scales of the observation entries, see `Highway.make_layout`.
 _SPEED, _GAP, _RELATIVE, _HEADING = 30.0, 100.0, 10.0, 0.1
@@ -28,7 +28,7 @@ class HighwayExpert:
         config: The task's `HighwayConfig`.
     """
 
-    def __init__(self, layout: ObservationLayout, config: Any) -> None:
+    def __init__(self, layout: Layout, config: Any) -> None:
         self._layout = layout
         self._config = config
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from proveout.assets.files.layout import Layout
 from proveout.assets.robots.ur5e.parameters import CHAIN
-from proveout.envs.core.layout import ObservationLayout
 
 
 class ReachExpert:
@@ -22,9 +22,7 @@ class ReachExpert:
         damping: Damping factor of the least squares.
     """
 
-    def __init__(
-        self, layout: ObservationLayout, max_increment: float, damping: float = 0.05
-    ) -> None:
+    def __init__(self, layout: Layout, max_increment: float, damping: float = 0.05) -> None:
         self._layout = layout
         self._max_increment = max_increment
         self._damping = damping

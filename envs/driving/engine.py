@@ -11,7 +11,8 @@ import numpy as np
 import warp as wp
 
 from proveout.assets.road import RoadNetwork
-from proveout.envs.core.worlds import ScenePose, Worlds
+from proveout.envs.core.engine import Engine
+from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.driving import road_kernels as kernels
 from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
 from proveout.envs.driving.drivers.table import DriverTable
@@ -51,7 +52,7 @@ _BOOLEANS = ("active", "collided", "off_road")
 _INTEGERS = ("lane", "collided_with")
 
 
-class RoadWorlds(Worlds):
+class RoadEngine(Engine):
     """Worlds of `num_agents` vehicles each, on one road network that all worlds share.
 
     Attributes:

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proveout.envs.core.layout import Entry, LayoutError, ObservationLayout
+from proveout.assets.files.layout import Entry, Layout, LayoutError
 
-LAYOUT = ObservationLayout(
+LAYOUT = Layout(
     (
         Entry("joint_position", (6,), "rad", "Arm joints", low=-math.pi, high=math.pi),
         Entry("speed", (), "m/s", "Of the tool", frame="base"),
@@ -83,9 +83,9 @@ NUMBER: Any = 3
         (lambda: Entry("x", (1,), "m", "", low=2.0, high=1.0), "'x'.*low"),
         (lambda: Entry("x", (1,), "m", "", low=math.nan), "'x'.*low"),
         (lambda: Entry("x", (4,), "m", "", set=True), "'x'.*rows, features"),
-        (lambda: ObservationLayout(()), "no entries"),
-        (lambda: ObservationLayout((Entry("x", (), "m", ""),) * 2), "'x' appears twice"),
-        (lambda: ObservationLayout((Entry("x", (10**9,), "m", ""),)), "at most"),
+        (lambda: Layout(()), "no entries"),
+        (lambda: Layout((Entry("x", (), "m", ""),) * 2), "'x' appears twice"),
+        (lambda: Layout((Entry("x", (10**9,), "m", ""),)), "at most"),
     ],
 )
 def test_refusals(make, message):
@@ -96,7 +96,7 @@ def test_refusals(make, message):
 def test_json_round_trip():
     text = LAYOUT.to_json()
     assert "Infinity" not in text  # JSON has no infinity
-    assert ObservationLayout.from_json(text) == LAYOUT
+    assert Layout.from_json(text) == LAYOUT
 
 
 entries = st.builds(
@@ -114,8 +114,8 @@ entries = st.builds(
 @settings(max_examples=50, deadline=None)
 @given(st.lists(entries, min_size=1, max_size=5, unique_by=lambda entry: entry.name))
 def test_any_layout_survives_json(parts):
-    layout = ObservationLayout(tuple(parts))
-    assert ObservationLayout.from_json(layout.to_json()) == layout
+    layout = Layout(tuple(parts))
+    assert Layout.from_json(layout.to_json()) == layout
     array = np.arange(2 * layout.size).reshape(2, layout.size)
     pieces = [part.reshape(2, -1) for part in layout.split(array).values()]
     np.testing.assert_array_equal(np.concatenate(pieces, axis=1), array)
@@ -145,7 +145,7 @@ def test_any_layout_survives_json(parts):
 )
 def test_from_json_names_the_fault(text, message):
     with pytest.raises(LayoutError, match=message):
-        ObservationLayout.from_json(text)
+        Layout.from_json(text)
 
 
 def test_difference():
@@ -153,20 +153,18 @@ def test_difference():
     assert LAYOUT.difference(LAYOUT) == []
     assert (
         LAYOUT.difference(
-            ObservationLayout(
-                (position, Entry("speed", (), "m/s", "Other words", "base"), neighbours)
-            )
+            Layout((position, Entry("speed", (), "m/s", "Other words", "base"), neighbours))
         )
         == []
     )
-    other = ObservationLayout((position, Entry("speed", (2,), "km/h", "", "base")))
+    other = Layout((position, Entry("speed", (2,), "km/h", "", "base")))
     assert LAYOUT.difference(other) == [
         "'neighbours' is missing.",
         "'speed' has shape (2,), expected ().",
         "'speed' has unit 'km/h', expected 'm/s'.",
     ]
     assert other.difference(LAYOUT)[0] == "'neighbours' is not known here."
-    swapped = ObservationLayout((speed, position, neighbours))
+    swapped = Layout((speed, position, neighbours))
     assert LAYOUT.difference(swapped) == ["'speed' stands where 'joint_position' is expected."]
 
 

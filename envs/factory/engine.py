@@ -12,16 +12,11 @@ import numpy as np
 import warp as wp
 
 from proveout.envs.core.coerce import whole_number
+from proveout.envs.core.engine import Engine
 from proveout.envs.core.errors import ModelError, unknown
-from proveout.envs.core.worlds import (
-    CONSTRAINT_OVERFLOW,
-    CONTACT_LOST,
-    ENGINE_OVERFLOW,
-    NON_FINITE_STATE,
-    ParameterColumns,
-    ScenePose,
-    Worlds,
-)
+from proveout.envs.core.invalid import Invalid
+from proveout.envs.core.parameter_columns import ParameterColumns
+from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.factory import articulated_kernels as kernels
 from proveout.envs.factory.refresh import frames, refresh_kinematics
 
@@ -71,7 +66,7 @@ _FIELDS = {
 }
 
 
-class ArticulatedWorlds(Worlds):
+class ArticulatedEngine(Engine):
     """N worlds of one compiled model.
 
     Args:
@@ -154,7 +149,7 @@ class ArticulatedWorlds(Worlds):
         """Actuator controls, in the order of the model's actuators."""
         wp.copy(self.data.ctrl, command)
         # Before the physics as well: normalising a quaternion turns a NaN into a plausible pose.
-        kernels.note_unsound(self.data, NON_FINITE_STATE, self._reason)
+        kernels.note_unsound(self.data, int(Invalid.NON_FINITE_STATE), self._reason)
 
     def physics(self, first: bool = False) -> None:
         """One step of MuJoCo Warp."""
@@ -166,14 +161,14 @@ class ArticulatedWorlds(Worlds):
         refresh_kinematics(self._frames, mask)
 
     def _attribute_lost_contacts(self, model: Any, data: Any) -> None:
-        kernels.attribute_lost_contacts(model, data, self._reason, CONTACT_LOST)
+        kernels.attribute_lost_contacts(model, data, self._reason, int(Invalid.CONTACT_LOST))
 
     def guard(self, invalid_reason: wp.array) -> None:
         """Overflows of this control step, and non-finite states."""
         # The engine's own bits stay set until they are cleared: once a control step is enough.
         kernels.guard(
-            self.data, self._overflow_bits, NON_FINITE_STATE, CONSTRAINT_OVERFLOW, ENGINE_OVERFLOW,
-            self._reason, invalid_reason,
+            self.data, self._overflow_bits, Invalid.NON_FINITE_STATE, Invalid.CONSTRAINT_OVERFLOW,
+            Invalid.ENGINE_OVERFLOW, self._reason, invalid_reason,
         )  # fmt: skip
 
     def reset(self, mask: wp.array) -> None:
@@ -185,7 +180,7 @@ class ArticulatedWorlds(Worlds):
         return tuple(_FIELDS)
 
     def parameter(self, field: str, target: str) -> list[ParameterColumns]:
-        """See `Worlds.parameter`; `target` is matched against whole names."""
+        """See `Engine.parameter`; `target` is matched against whole names."""
         if field not in _FIELDS:
             raise unknown("randomisation field", field, self.parameter_fields())
         spec = _FIELDS[field]

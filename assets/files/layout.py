@@ -8,12 +8,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
 
-from proveout.assets.errors import ProveoutError
+from proveout.assets.files.errors import ProveoutError
+
+if TYPE_CHECKING:
+    import gymnasium
 
 # Far above any observation; a layout read from a file must not ask for more memory than this.
 MAX_SIZE = 10_000_000
@@ -86,7 +88,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class ObservationLayout:
+class Layout:
     """The entries of a flat observation, in order.
 
     Attributes:
@@ -151,8 +153,10 @@ class ObservationLayout:
             for entry in self.entries
         }
 
-    def space(self) -> gymnasium.spaces.Box:
+    def space(self) -> "gymnasium.spaces.Box":
         """Return the Box of shape (size,), float32, with each entry's bounds."""
+        import gymnasium
+
         low = np.concatenate([np.full(e.size, e.low, np.float32) for e in self.entries])
         high = np.concatenate([np.full(e.size, e.high, np.float32) for e in self.entries])
         return gymnasium.spaces.Box(low, high, dtype=np.float32)
@@ -173,7 +177,7 @@ class ObservationLayout:
             lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
         return "\n".join(lines)
 
-    def difference(self, other: "ObservationLayout") -> list[str]:
+    def difference(self, other: "Layout") -> list[str]:
         """Return how `other` differs, one sentence for each entry; empty if one fits the other.
 
         Descriptions are prose and are not compared.
@@ -208,7 +212,7 @@ class ObservationLayout:
         return json.dumps({"entries": rows}, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> "ObservationLayout":
+    def from_json(cls, text: str) -> "Layout":
         """Read what `to_json` wrote.
 
         Raises:

@@ -1,0 +1,1 @@
+"""What all floors share: errors, files that are there whole or not at all, layouts."""
