@@ -8,9 +8,9 @@ if __name__ == "envs":
 
 from proveout.assets.files.layout import Entry, Layout
 from proveout.envs.core.check import check_vector_env
-from proveout.envs.core.columns import columns
+from proveout.envs.core.columns import columns, starts
 from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.hooks import Step, action_rate
+from proveout.envs.core.hooks import Step, action_rate, episode_key
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import (
     discover,
@@ -21,14 +21,14 @@ from proveout.envs.core.registry import (
     task_class,
     task_ids,
 )
-from proveout.envs.core.rng import integer, normal, random_key, uniform
+from proveout.envs.core.rng import STREAM_TASK, integer, normal, random_key, uniform
 from proveout.envs.core.single import WarpEnv
 from proveout.envs.core.task import (
-    STREAM_TASK,
     Kpi,
     RandomizationConfig,
     RewardWeights,
     TaskConfig,
+    predicate,
     quantity,
 )
 from proveout.envs.core.vector_env import WarpVectorEnv
@@ -49,14 +49,17 @@ __all__ = [
     "action_rate",
     "check_vector_env",
     "columns",
+    "episode_key",
     "integer",
     "make_single",
     "make_task",
     "make_vector",
     "normal",
+    "predicate",
     "quantity",
     "random_key",
     "register",
+    "starts",
     "task_class",
     "task_ids",
     "uniform",

@@ -13,9 +13,9 @@ import warp as wp
 from proveout.assets.files.layout import Entry, Layout
 from proveout.envs.core.engine import Engine
 from proveout.envs.core.errors import ModelError
-from proveout.envs.core.rng import random_key, uniform
+from proveout.envs.core.rng import STREAM_TASK, random_key, uniform
 from proveout.envs.core.scene_pose import ScenePose
-from proveout.envs.core.task import STREAM_TASK, RewardWeights, Task, TaskConfig, quantity
+from proveout.envs.core.task import RewardWeights, Task, TaskConfig, quantity
 
 wp.set_module_options({"enable_backward": False})
 

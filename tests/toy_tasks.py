@@ -13,9 +13,8 @@ import warp as wp
 
 from proveout.assets.files.layout import Entry, Layout
 from proveout.envs.core.randomize import Randomization
-from proveout.envs.core.rng import random_key, uniform
+from proveout.envs.core.rng import STREAM_TASK, random_key, uniform
 from proveout.envs.core.task import (
-    STREAM_TASK,
     Kpi,
     RandomizationConfig,
     RewardWeights,

@@ -111,7 +111,7 @@ COMMANDS = {
         "write a commented task to start from",
         "Write a task of one file that passes `check` and learns within a minute: a finger that "
         "presses a button, or a car that follows another. Change it to yours; "
-        "docs/adding-a-task.md explains each part.",
+        "docs/adding-a-task.md and docs/adding-a-road-task.md explain each part.",
         (
             "proveout new acme/Press-v0",
             "proveout new acme/Follow-v0 --engine driving --out follow.py",

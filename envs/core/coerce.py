@@ -42,12 +42,12 @@ def coerce_fields(instance: Any) -> None:
             range that the field declares.
         UnknownNameError: A mapping names a field that is not there.
     """
-    cls: Any = type(instance)
-    hints = _hints(cls)
-    for field in dataclasses.fields(instance):
+    for field, hint, is_fine in _plan(type(instance)):
+        value = getattr(instance, field.name)
+        if is_fine(value):
+            continue
         where = _Where(field.name, field.metadata)
-        value = _coerced(getattr(instance, field.name), hints[field.name], where, _default(field))
-        object.__setattr__(instance, field.name, value)
+        object.__setattr__(instance, field.name, _coerced(value, hint, where, _default(field)))
 
 
 def from_mapping(default: Any, data: Any) -> Any:
@@ -156,6 +156,32 @@ def _hints(cls: type) -> dict[str, Any]:
         )
         for field in dataclasses.fields(cls)
     }
+
+
+@functools.cache
+def _plan(cls: Any) -> tuple[tuple[dataclasses.Field[Any], Any, Callable[[Any], bool]], ...]:
+    """Each field with its type, and what tells at once that a value can stay as it is.
+
+    A sweep makes a config for every row, nearly all of whose fields are as they were.
+    """
+    hints = _hints(cls)
+    return tuple(
+        (field, hints[field.name], _at_a_glance(hints[field.name], field.metadata))
+        for field in dataclasses.fields(cls)
+    )
+
+
+def _at_a_glance(hint: Any, metadata: Mapping[str, Any]) -> Callable[[Any], bool]:
+    if hint in (bool, str):
+        return lambda value: type(value) is hint
+    if hint not in (float, int):
+        return lambda value: False
+    most = FLOAT32_MAX if hint is float else INT32_MAX
+    # A number just above `above` is looked at closely, as it may round to it.
+    above = metadata.get("above", -math.inf)
+    low = max(metadata.get("low", -most), -most, above + 1e-6 * (1.0 + abs(above)))
+    high = min(metadata.get("high", most), most)
+    return lambda value: type(value) is hint and low <= value <= high
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

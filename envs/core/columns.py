@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import zlib
 from collections.abc import Iterable
 from typing import Any
+
+import warp as wp
 
 from proveout.assets.files.layout import Layout
 from proveout.envs.core.errors import ConfigError
@@ -39,3 +42,56 @@ def columns(source: Any) -> Any:
     if len({name for name, _ in pairs}) < len(pairs):
         raise ConfigError(f"columns are named twice: {', '.join(name for name, _ in pairs)}")
     return enum.IntEnum("Column", pairs)
+
+
+# Struct made by `starts` -> names of its fields.
+_STARTS: dict[Any, tuple[str, ...]] = {}
+
+
+def starts(layout: Layout) -> Any:
+    """First columns of a layout whose sizes depend on the config: `obs[w, s.at.neighbours + i]`.
+
+    Names are the same for every config, so they are taken from any one of its layouts. A field of
+    the returned type in the task's state struct is filled from the layout that the worlds have,
+    when they are made; kernels are not compiled anew.
+
+    Args:
+        layout: An observation or an action, of any config.
+
+    Returns:
+        A `wp.struct` with a whole number for each entry.
+
+    Raises:
+        ConfigError: A name that is no identifier.
+    """
+    names = tuple(columns(layout).__members__)
+    for made, known in _STARTS.items():
+        if known == names:
+            return made
+    # Structs of one module of kernels need names of their own, the same in every process.
+    name = f"Starts_{zlib.crc32(','.join(names).encode()):08x}"
+    body = {"__annotations__": dict.fromkeys(names, int), "__module__": __name__}
+    made = wp.struct(type(name, (), body))
+    _STARTS[made] = names
+    return made
+
+
+def starts_names(struct: Any) -> tuple[str, ...] | None:
+    """Names of a struct made by `starts`, None for any other."""
+    return _STARTS.get(struct)
+
+
+def filled_starts(struct: Any, layouts: Iterable[Layout]) -> Any:
+    """The struct with the first columns of the layout that has its entries.
+
+    Raises:
+        ConfigError: None of the layouts has the same entries in the same order.
+    """
+    for layout in layouts:
+        if layout.names == _STARTS[struct]:
+            made = struct()
+            for name in layout.names:
+                setattr(made, name, layout.slices[name].start)
+            return made
+    told = ", ".join(_STARTS[struct])
+    raise ConfigError(f"no layout of the task has the entries {told}: make `starts` from it")

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import warp as wp
 
-from proveout.envs.core.numbers import NumberRows
+from proveout.envs.core.columns import filled_starts, starts_names
+from proveout.envs.core.number_rows import NumberRows
+from proveout.envs.core.rng import STREAM_TASK, random_key
 from proveout.envs.core.task_state import TaskState
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from proveout.envs.core.task import Task
 
 wp.set_module_options({"enable_backward": False})
+
+_STREAM_TASK = wp.constant(STREAM_TASK)
 
 # Annotations of kernels made in a function are evaluated where they stand, so that this file does
 # without postponed ones.
@@ -72,6 +76,17 @@ def action_rate(step: Step, w: int) -> float:
     return rate
 
 
+@wp.func
+def episode_key(step: Step, w: int, stream: int):
+    """Key of random numbers of this world's episode, for `uniform` and others.
+
+    Args:
+        step: The step. w: The world.
+        stream: One of the task's own streams, from 0: a number for each purpose.
+    """
+    return random_key(step.seed[w], step.world_id[w], step.episode[w], _STREAM_TASK + stream)
+
+
 @functools.cache
 def numbers_struct(config_class: Any) -> Any:
     """A Warp struct of the numbers of a config dataclass: its float, int and bool fields."""
@@ -107,7 +122,9 @@ class Hooks:
         if not self._functions:
             return
         state_struct = task.state_class or Empty
-        self.state = TaskState(state_struct, task.state_columns(), sim.num_worlds, sim.device)
+        self.state = TaskState(
+            state_struct, task.state_columns(), self._fixed, sim.num_worlds, sim.device
+        )
         sim.adopt_state(self.state)
         self._step = _step_struct(sim)
         self._engine = task.engine_struct(sim)
@@ -115,6 +132,12 @@ class Hooks:
             name: _kernel(type(task), name, function, self._engine._cls, struct, state_struct)
             for name, function in self._functions.items()
         }
+
+    def _fixed(self, name: str, kind: Any) -> Any:
+        """The value of a struct in the task's state, which is the same in all worlds."""
+        if starts_names(kind) is None:
+            return self._task.place(self._sim, name, kind)
+        return filled_starts(kind, (self._task.layout, self._task.action_layout))
 
     def control(self) -> None:
         """Launch."""

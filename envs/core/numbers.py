@@ -1,27 +1,29 @@
-"""Numbers of a task's config that can differ from world to world, and their rows on the device."""
+"""Numbers of a task's config that can differ from world to world, and what they may be."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import warp as wp
 
-from proveout.envs.core.coerce import real_numbers
-from proveout.envs.core.errors import ConfigError, unknown
+from proveout.envs.core.coerce import FLOAT32_MAX, real_numbers
+from proveout.envs.core.errors import ConfigError, ProveoutError, unknown
+from proveout.envs.core.randomize import Randomization
 
 if TYPE_CHECKING:
     from proveout.envs.core.task import Task
 
-wp.set_module_options({"enable_backward": False})
-
-_WEIGHTS = "reward_weights."
+WEIGHTS = "reward_weights."
 # Of every task: they shape the recorded step.
 _STRUCTURAL = ("control_dt", "decimation", "episode_seconds")
 # The largest whole number up to which float32, in which overrides travel, holds each one.
 _MOST = 2**24
+# Randomised numbers of one config: each pair of ends is checked with each of the others.
+_MOST_RANDOMIZED = 10
 
 
 class Numbers:
@@ -39,6 +41,7 @@ class Numbers:
     """
 
     def __init__(self, task: Task) -> None:
+        self._task_id = task.id or type(task).__name__
         self._config = task.config
         config_class = type(task.config)
         fields = {field.name: field for field in dataclasses.fields(config_class)}
@@ -53,24 +56,54 @@ class Numbers:
             for name in fields
             if own and name not in self._structural and _can_differ(getattr(task.config, name))
         ]
-        self.names = (*numbers, *(f"{_WEIGHTS}{term}" for term in task.reward_terms))
+        self.names = (*numbers, *(f"{WEIGHTS}{term}" for term in task.reward_terms))
         self.defaults = np.array([self._value(name) for name in self.names], np.float64)
         self._refused = {name for name in fields if name not in numbers} - set(self._structural)
         self._launches = not own
+        self._limits = {name: self._limits_of(name) for name in self.names}
+        # Column of a number -> what randomises it, and the column of what is drawn.
+        self.randomized: dict[int, tuple[Randomization, int]] = {}
+        for column, (name, r) in enumerate(task.randomizations):
+            if r.number is not None:
+                self._randomize(name, r, column)
+        if len(self.randomized) > _MOST_RANDOMIZED:
+            raise ConfigError(
+                f"{self._task_id}: {len(self.randomized)} numbers of the config are randomised; "
+                f"at most {_MOST_RANDOMIZED} can be checked with each other"
+            )
+        try:
+            self._check_row(
+                np.full(len(self.names), np.nan), np.full(len(task.randomizations), np.nan)
+            )
+        except ProveoutError as error:
+            raise ConfigError(f"{self._task_id}: a randomisation of the config: {error}") from error
+
+    def _randomize(self, name: str, r: Randomization, column: int) -> None:
+        assert r.number is not None
+        try:
+            number = self._column(r.number)
+        except ProveoutError as error:
+            raise type(error)(f"randomisation {name}: {error}") from error
+        if number in self.randomized:
+            raise ConfigError(f"randomisation {name}: {r.field} is randomised twice")
+        self.randomized[number] = (r, column)
 
     def _value(self, name: str) -> Any:
         weights = self._config.reward_weights
-        if name.startswith(_WEIGHTS):
-            return getattr(weights, name.removeprefix(_WEIGHTS))
+        if name.startswith(WEIGHTS):
+            return getattr(weights, name.removeprefix(WEIGHTS))
         return getattr(self._config, name)
 
-    def overrides(self, given: Any, now: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def overrides(
+        self, given: Any, now: np.ndarray, mask: np.ndarray, parameters: np.ndarray
+    ) -> np.ndarray:
         """Values for worlds, checked as a config of their own each.
 
         Args:
             given: Name -> number or (N,) array; NaN leaves a world with the config's value.
             now: The present overrides, (N, names).
             mask: Worlds whose overrides are replaced.
+            parameters: What replaces random draws, (N, randomisations), NaN where nothing does.
 
         Returns:
             The new overrides, (N, names), NaN where the config's value holds.
@@ -82,29 +115,44 @@ class Numbers:
             raise ConfigError(f"config: a mapping of names to numbers expected, got {given!r}")
         result = now.copy()
         result[mask] = np.nan
-        if not given:
+        if not given and not self.randomized:
             return result
         # Checked as they were given: float32 may round a value at the end of a range beyond it.
         asked = np.full(now.shape, np.nan)
         for name, values in given.items():
             column = self._column(str(name))
+            if column in self.randomized:
+                raise ConfigError(
+                    f"config: {name} is randomised here; give its worlds values by `parameters`, "
+                    "or switch the randomisation off"
+                )
             asked[:, column] = real_numbers(f"config {name}", values, len(mask))
-        self.check(asked, mask)
+        self.check(asked, mask, parameters)
         with np.errstate(over="ignore"):
             result[mask] = asked[mask]
         return result
 
-    def check(self, overrides: np.ndarray, mask: np.ndarray) -> None:
+    def check(self, overrides: np.ndarray, mask: np.ndarray, parameters: np.ndarray) -> None:
         """Raise `ConfigError` unless the numbers of each world in the mask make a config.
 
         Args:
             overrides: (N, names), NaN where the config's value holds.
             mask: (N,) bool.
+            parameters: (N, randomisations), NaN where a value is drawn.
         """
-        rows, first = np.unique(overrides[mask], axis=0, return_index=True)
+        drawn = [column for _, column in self.randomized.values()]
+        given = np.concatenate([overrides, parameters[:, drawn]], axis=1)[mask]
+        rows, first = np.unique(given, axis=0, return_index=True)
+        told = np.full(parameters.shape[1], np.nan)
         for row, at in zip(rows, first, strict=True):
-            if not np.isnan(row).all():
-                self._check(row, int(np.flatnonzero(mask)[at]))
+            if np.isnan(row).all():
+                continue
+            told[drawn] = row[len(self.names) :]
+            try:
+                self._check_row(row[: len(self.names)], told)
+            except ConfigError as error:
+                world = int(np.flatnonzero(mask)[at])
+                raise ConfigError(f"config, world {world}: {error}") from error
 
     def _column(self, name: str) -> int:
         if name in self.names:
@@ -123,134 +171,63 @@ class Numbers:
             raise ConfigError(f"config: {name} cannot differ from world to world: {why}")
         raise unknown("number of the config", name, self.names)
 
-    def _check(self, row: np.ndarray, world: int) -> None:
+    def _check_row(self, row: np.ndarray, parameters: np.ndarray) -> None:
+        """Raise `ConfigError` unless a world's numbers make a config, whatever is drawn for it.
+
+        Args:
+            row: (names,). parameters: (randomisations,).
+        """
+        ends = []
+        for number, (r, column) in self.randomized.items():
+            given = parameters[column]
+            drawn = (r.low, r.high) if np.isnan(given) else (given,)
+            ends.append([(number, self._drawn(r, number, float(value))) for value in drawn])
+        for corner in itertools.product(*ends):
+            changed = row.copy()
+            for number, value in corner:
+                changed[number] = value
+            if not np.isnan(changed).all():
+                self._check(changed)
+
+    def _drawn(self, r: Randomization, number: int, value: float) -> float:
+        """What a drawn value makes of a number; as the kernel of `NumberRows` has it."""
+        default = float(self.defaults[number])
+        result = {"scale": default * value, "add": default + value, "set": value}[r.operation]
+        whole = type(self._value(self.names[number])) is int
+        return math.copysign(math.floor(abs(result) + 0.5), result) if whole else result
+
+    def _check(self, row: np.ndarray) -> None:
         changes: dict[str, Any] = {}
         weights: dict[str, Any] = {}
-        for name, value in zip(self.names, row, strict=True):
-            if np.isnan(value):
+        for i in np.flatnonzero(~np.isnan(row)):
+            name, value = self.names[i], float(row[i])
+            for limit in self._limits[name]:
+                # A limit that float32 cannot tell from the value.
+                if abs(value) <= FLOAT32_MAX and np.float32(limit) == np.float32(value):
+                    value = limit
+            if name.startswith(WEIGHTS):
+                weights[name.removeprefix(WEIGHTS)] = value
                 continue
-            value = self._at_a_limit(name, float(value))
-            if name.startswith(_WEIGHTS):
-                weights[name.removeprefix(_WEIGHTS)] = value
-                continue
-            whole = type(getattr(self._config, name)) is int
-            if whole and abs(value) > _MOST:
-                raise ConfigError(f"config {name}, world {world}: at most {_MOST} in size")
+            if abs(value) > _MOST and type(getattr(self._config, name)) is int:
+                raise ConfigError(f"{name}: at most {_MOST} in size")
             changes[name] = value
-        try:
+        if weights:
             changes["reward_weights"] = dataclasses.replace(self._config.reward_weights, **weights)
-            dataclasses.replace(self._config, **changes)
-        except ConfigError as error:
-            raise ConfigError(f"config, world {world}: {error}") from error
+        dataclasses.replace(self._config, **changes)
 
-    def _at_a_limit(self, name: str, value: float) -> float:
-        """The value, or a limit of its field that float32 cannot tell from it."""
-        group = self._config.reward_weights if name.startswith(_WEIGHTS) else self._config
-        (field,) = (f for f in dataclasses.fields(group) if f.name == name.removeprefix(_WEIGHTS))
-        with np.errstate(over="ignore"):
-            for limit in (field.metadata.get("low"), field.metadata.get("high")):
-                if limit is not None and np.float32(limit) == np.float32(value):
-                    return float(limit)
-        return value
+    def _limits_of(self, name: str) -> tuple[float, ...]:
+        group = self._config.reward_weights if name.startswith(WEIGHTS) else self._config
+        (field,) = (f for f in dataclasses.fields(group) if f.name == name.removeprefix(WEIGHTS))
+        ends = (field.metadata.get("low"), field.metadata.get("high"))
+        return tuple(float(end) for end in ends if end is not None)
 
     def rows(self, overrides: np.ndarray) -> dict[str, np.ndarray]:
-        """What each world has: name -> values, (N,)."""
+        """What each world has: name -> values, (N,); without those that are randomised, whose
+        drawn values are in the episode statistics."""
         values = np.where(np.isnan(overrides), self.defaults, overrides)
-        return dict(zip(self.names, values.T, strict=True))
+        named = zip(self.names, values.T, strict=True)
+        return {name: v for i, (name, v) in enumerate(named) if i not in self.randomized}
 
 
 def _can_differ(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) <= _MOST)
-
-
-class NumberRows:
-    """A config struct and reward weights for every world, written when its episode begins.
-
-    Args:
-        task: The task.
-        struct: Of its config's numbers, see `hooks.numbers_struct`; None for a task without
-            functions of one world.
-        num_worlds: Worlds N.
-        device: Where they live.
-
-    Attributes:
-        config: (N,) of the struct; None without one.
-        weights: (N, terms).
-    """
-
-    def __init__(self, task: Task, struct: Any, num_worlds: int, device: wp.Device) -> None:
-        numbers = task.numbers
-        self._device = device
-        terms = len(task.reward_terms)
-        weights = numbers.defaults[len(numbers.names) - terms :].astype(np.float32)
-        self.weights = wp.array(
-            np.tile(weights, (num_worlds, 1)).reshape(num_worlds, terms), dtype=float, device=device
-        )
-        self._words_float = wp.zeros((num_worlds, 1), dtype=float, device=device)
-        self._words_int = wp.zeros((num_worlds, 1), dtype=int, device=device)
-        self.config: wp.array | None = None
-        offsets: dict[str, int] = {}
-        if struct is not None:
-            layout = struct.numpy_dtype()
-            rows = np.zeros(num_worlds, dtype=layout)
-            for name in struct.vars:
-                rows[name] = getattr(task.config, name)
-            self.config = wp.array(rows, dtype=struct, device=device)
-            kinds = dict(zip(layout["names"], layout["offsets"], strict=True))
-            offsets = {name: at // 4 for name, at in kinds.items()}
-            shape = (num_worlds, layout["itemsize"] // 4)
-            self._words_float, self._words_int = (
-                wp.array(ptr=self.config.ptr, dtype=kind, shape=shape, device=device, copy=False)
-                for kind in (float, int)
-            )
-        # Where each number goes: a word of the config (0: real, 1: whole), or a weight (2).
-        kind, place = [], []
-        for i, name in enumerate(numbers.names):
-            if name.startswith(_WEIGHTS):
-                kind.append(2)
-                place.append(i - (len(numbers.names) - terms))
-            else:
-                kind.append(1 if type(getattr(task.config, name)) is int else 0)
-                place.append(offsets[name])
-        self._kind = wp.array(np.array(kind, np.int32), dtype=int, device=device)
-        self._place = wp.array(np.array(place, np.int32), dtype=int, device=device)
-        self._default = wp.array(numbers.defaults.astype(np.float32), dtype=float, device=device)
-
-    def write(self, mask: wp.array, overrides: wp.array) -> None:
-        """Launch: the numbers of the worlds in the mask."""
-        if self._kind.shape[0]:
-            wp.launch(
-                _write_kernel,
-                dim=(mask.shape[0], self._kind.shape[0]),
-                inputs=[mask, overrides, self._default, self._kind, self._place],
-                outputs=[self._words_float, self._words_int, self.weights],
-                device=self._device,
-            )
-
-
-@wp.kernel
-def _write_kernel(
-    # In:
-    mask_in: wp.array[wp.bool],
-    override_in: wp.array2d[float],
-    default_in: wp.array[float],
-    kind: wp.array[int],
-    place: wp.array[int],
-    # Out:
-    words_float_out: wp.array2d[float],
-    words_int_out: wp.array2d[int],
-    weights_out: wp.array2d[float],
-):
-    worldid, i = wp.tid()
-    if not mask_in[worldid]:
-        return
-    value = override_in[worldid, i]
-    if not wp.isfinite(value):
-        value = default_in[i]
-    at = place[i]
-    if kind[i] == 0:
-        words_float_out[worldid, at] = value
-    elif kind[i] == 1:
-        words_int_out[worldid, at] = int(value)
-    else:
-        weights_out[worldid, at] = value

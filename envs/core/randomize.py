@@ -22,10 +22,11 @@ wp.set_module_options({"enable_backward": False})
 
 OBSERVATION_NOISE = "observation_noise"
 CONTROL_LATENCY = "control_latency"
+CONFIG = "config."
 
 _LONGEST_DELAY = 1001  # commands
 
-_OPERATIONS = {"scale": 0, "add": 1, "set": 2}
+OPERATIONS = {"scale": 0, "add": 1, "set": 2}
 _DISTRIBUTIONS = {"uniform": 0, "loguniform": 1, "normal": 2}
 
 
@@ -44,11 +45,14 @@ class Randomization:
 
     Attributes:
         field: What is changed: a field of the engine (`body_mass`, `joint_damping`,
-            `geom_friction`, `actuator_gain`), `control_latency` [s], or `observation_noise`
-            (standard deviation of white noise on observation entries, in the entry's unit).
+            `geom_friction`, `actuator_gain`), a number of the task's config that can differ from
+            world to world (`config.gap`, `config.reward_weights.reached`), `control_latency` [s],
+            or `observation_noise` (standard deviation of white noise on observation entries, in
+            the entry's unit).
         target: Regular expression on the names that are changed (bodies, joints, geoms,
             actuators, observation entries); all of them share the drawn number.
-        operation: The drawn number multiplies, is added to, or replaces the model's own value.
+        operation: The drawn number multiplies, is added to, or replaces the model's own value, or
+            that of the config; whole numbers of a config are rounded.
         distribution: `normal` is centred on the middle of the range with a standard deviation of
             a quarter of its width, and clipped to the range.
         low: Lower end of the range.
@@ -84,6 +88,11 @@ class Randomization:
                 f"randomisation of {self.field}: needs operation 'set' and low >= 0, got "
                 f"{self.operation!r} and {self.low}"
             )
+
+    @property
+    def number(self) -> str | None:
+        """The number of the config that is randomised, None for any other field."""
+        return self.field.removeprefix(CONFIG) if self.field.startswith(CONFIG) else None
 
     def check_limits(
         self, told: str, columns: Sequence[ParameterColumns], ends: tuple[float, float]
@@ -259,7 +268,7 @@ class BoundRandomization:
                 _write_kernel,
                 dim=(num_worlds, len(place.element)),
                 inputs=[
-                    mask, value, self.column, _OPERATIONS[r.operation], *indices,
+                    mask, value, self.column, OPERATIONS[r.operation], *indices,
                 ],
                 outputs=[place.array],
                 device=self.device,

@@ -11,13 +11,12 @@ import numpy as np
 from proveout.envs.core.coerce import FLOAT32_MAX, real_numbers
 from proveout.envs.core.errors import ConfigError, unknown
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE
-from proveout.envs.core.rng import host_uniform
+from proveout.envs.core.rng import STREAM_PHASE, host_uniform
 
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
     from proveout.envs.core.task import Task
 
-STREAM_PHASE = 3
 OPTIONS = ("reset_mask", "parameters", "config", "world_ids", "episodes")
 _SEED_END = 2**64
 

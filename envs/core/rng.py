@@ -21,6 +21,12 @@ import warp as wp
 
 wp.set_module_options({"enable_backward": False})
 
+# What each stream is for; those of a task start at STREAM_TASK.
+STREAM_RANDOMIZATION = 1
+STREAM_OBSERVATION_NOISE = 2
+STREAM_PHASE = 3
+STREAM_TASK = 16
+
 # Philox4x32 multipliers, and Weyl increments of the key (golden ratio, sqrt(3) - 1): Salmon et al.
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85

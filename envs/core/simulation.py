@@ -16,13 +16,10 @@ from proveout.envs.core.errors import ConfigError, StateError
 from proveout.envs.core.graph import Graph, launches_only
 from proveout.envs.core.hooks import Hooks
 from proveout.envs.core.reset_request import check_parameter
+from proveout.envs.core.rng import STREAM_OBSERVATION_NOISE, STREAM_RANDOMIZATION
 from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.scene_pose import ScenePose
-from proveout.envs.core.task import (
-    STREAM_OBSERVATION_NOISE,
-    STREAM_RANDOMIZATION,
-    Task,
-)
+from proveout.envs.core.task import Task
 from proveout.envs.core.task_state import TaskState
 from proveout.envs.core.unwritten import Unwritten
 
@@ -187,7 +184,7 @@ class Simulation:
                     self.device,
                 )  # fmt: skip
                 self._state["core/command_history"] = self._delay.history
-            else:
+            elif r.number is None:
                 columns = self.engine.parameter(r.field, r.target)
                 r.check_limits(f"randomisation {name}", columns, (r.low, r.high))
                 for i, place in enumerate(columns):
@@ -195,7 +192,10 @@ class Simulation:
             self._bound.append(randomize.BoundRandomization(r, column, tuple(columns), self.device))
 
     def check_parameter(self, name: str, ends: tuple[float, float]) -> None:
-        """Raise `ConfigError` where a value between the ends is no value of its quantity."""
+        """Raise `ConfigError` where a value between the ends is no value of its quantity.
+
+        Numbers of the config are checked world by world, with `Numbers.check`.
+        """
         for (declared, r), bound in zip(self.task.randomizations, self._bound, strict=True):
             if declared == name:
                 r.check_limits(f"parameter {name}", bound.columns, ends)
@@ -246,6 +246,7 @@ class Simulation:
                 self.exchange["parameter_override"], self.drawn, STREAM_RANDOMIZATION,
             )  # fmt: skip
         if self._bound:
+            self.hooks.numbers.write_drawn(mask, self.drawn)
             self.engine.after_randomize(mask)
         with self.hook("reset"):
             self.hooks.reset(mask)
@@ -332,7 +333,8 @@ class Simulation:
             for column, (name, r) in enumerate(self.task.randomizations):
                 check_parameter(name, r, overrides[:, column], self)
             everywhere = np.ones(len(numbers), dtype=bool)
-            self.task.numbers.check(numbers[:, : len(self.task.numbers.names)], everywhere)
+            known = self.task.numbers
+            known.check(numbers[:, : len(known.names)], everywhere, overrides)
         except ConfigError as error:
             raise StateError(f"saved state: {error}") from error
 
@@ -343,6 +345,7 @@ class Simulation:
             array.assign(np.ascontiguousarray(state[name], dtype=array.numpy().dtype))
         self.hooks.numbers.write(self._all, self.exchange["number_override"])
         if self._bound:
+            self.hooks.numbers.write_drawn(self._all, self.drawn)
             self.engine.after_randomize(self._all)
         self.engine.refresh(self._all)
         wp.synchronize_device(self.device)

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from proveout.envs.core.scene_pose import ScenePose
     from proveout.envs.core.simulation import Simulation
 
-# Streams of the counter-based generator. A task's own streams start at STREAM_TASK.
-STREAM_RANDOMIZATION = 1
-STREAM_OBSERVATION_NOISE = 2
-STREAM_TASK = 16
-
 MAX_DECIMATION = 1000
 # What a task is asked in a control step.
 HOOKS = ("control", "evaluate", "reset", "observe")
@@ -161,6 +156,25 @@ class Kpi:
             )
 
 
+def predicate(name: str, description: str, when: Literal["ever", "end"] = "ever") -> Kpi:
+    """A named question about an episode, such as `grasped`, logged as a KPI.
+
+    The task writes 1 or 0 in every step, as for any KPI; its mean over episodes is the share of
+    those in which it held.
+
+    Args:
+        name: Its name in the episode statistics.
+        description: What it means.
+        when: Whether it has to hold at any time, or at the end.
+
+    Raises:
+        ConfigError: Another `when`.
+    """
+    if when not in ("ever", "end"):
+        raise ConfigError(f"predicate {name!r}: when is 'ever' or 'end', got {when!r}")
+    return Kpi(name, "1", "max" if when == "ever" else "last", description)
+
+
 class Task(ABC):
     """One task: what the worlds contain, what is observed, commanded and rewarded.
 
@@ -213,8 +227,8 @@ class Task(ABC):
         return tuple((name, value) for name, value in named if value.active)
 
     def randomizations_of_engine(self) -> tuple[str, ...]:
-        """Fields of the engine that are randomised: all but noise and latency."""
-        fields = {r.field for _, r in self.randomizations}
+        """Fields of the engine that are randomised: no config, no noise, no latency."""
+        fields = {r.field for _, r in self.randomizations if r.number is None}
         return tuple(sorted(fields - {OBSERVATION_NOISE, CONTROL_LATENCY}))
 
     @property
@@ -268,8 +282,25 @@ class Task(ABC):
         """Allocate the task's own arrays with `sim.array` and keep what its kernels need."""
 
     def state_columns(self) -> Mapping[str, int]:
-        """Sizes of the second dimension of the fields of `state_class` that have one."""
+        """Sizes of the second dimension of the fields of `state_class` that have one; they may
+        depend on the config."""
         return {}
+
+    def place(self, sim: Simulation, name: str, kind: Any) -> Any:
+        """The value of a struct in `state_class` that is the same in all worlds.
+
+        Args:
+            sim: The simulation.
+            name: Of the field.
+            kind: The struct.
+
+        Raises:
+            ConfigError, UnknownNameError: There is no such thing in the engine.
+        """
+        raise ConfigError(
+            f"{self.id or type(self).__name__}: field {name!r} of its state is a {kind.key}, which "
+            "nobody fills"
+        )
 
     def engine_struct(self, sim: Simulation) -> Any:
         """The engine's struct for functions of one world."""

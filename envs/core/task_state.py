@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,15 @@ _WORD = 4  # byte
 class TaskState:
     """Per-world arrays of a task's struct: allocated, named for the saved state, zeroed at a reset.
 
-    All of them lie in one block of memory, one after the other, so that one launch zeroes them.
+    All of them lie in one block of memory, one after the other, so that one launch zeroes them. A
+    field that is a struct holds what is the same in all worlds, such as first columns of a layout,
+    and is filled once.
 
     Args:
-        struct: A `wp.struct` whose fields are arrays with the worlds as first dimension; None for
-            a task without state.
+        struct: A `wp.struct` whose fields are arrays with the worlds as first dimension, or
+            structs.
         columns: Field -> size of its second dimension, where it has one.
+        fixed: Makes the value of a field that is a struct, from its name and its type.
         num_worlds: Worlds N.
         device: Where they lie.
 
@@ -32,21 +35,28 @@ class TaskState:
         arrays: Field -> array.
 
     Raises:
-        ConfigError: A field that is no array, has more than two dimensions, or a second one that
-            `columns` does not tell.
+        ConfigError: A field that is neither array nor struct, an array of more than two dimensions,
+            or a second one that `columns` does not tell.
     """
 
     def __init__(
-        self, struct: Any, columns: Mapping[str, int], num_worlds: int, device: wp.Device
+        self,
+        struct: Any,
+        columns: Mapping[str, int],
+        fixed: Callable[[str, Any], Any],
+        num_worlds: int,
+        device: wp.Device,
     ) -> None:
         self._device = device
         self._num_worlds = num_worlds
         self.instance = struct()
         self.arrays: dict[str, wp.array] = {}
-        shapes = {
-            name: _shape(name, variable.type, columns, num_worlds)
-            for name, variable in struct.vars.items()
-        }
+        shapes = {}
+        for name, variable in struct.vars.items():
+            if isinstance(variable.type, type(struct)):
+                setattr(self.instance, name, fixed(name, variable.type))
+            else:
+                shapes[name] = _shape(name, variable.type, columns, num_worlds)
         sizes = {
             name: int(np.prod(shape)) * wp.types.type_size_in_bytes(struct.vars[name].type.dtype)
             for name, shape in shapes.items()
@@ -85,7 +95,9 @@ class TaskState:
 
 def _shape(name: str, kind: Any, columns: Mapping[str, int], num_worlds: int) -> tuple[int, ...]:
     if not hasattr(kind, "dtype") or kind.ndim not in (1, 2):
-        raise ConfigError(f"state field {name!r}: wp.array[...] or wp.array2d[...] expected")
+        raise ConfigError(
+            f"state field {name!r}: wp.array[...], wp.array2d[...] or a struct expected"
+        )
     if wp.types.type_size_in_bytes(kind.dtype) % _WORD:
         raise ConfigError(f"state field {name!r}: elements of whole 4-byte words expected, as int")
     if kind.ndim == 1:

@@ -171,7 +171,7 @@ class WarpVectorEnv(VectorEnv):
             read("parameter_override"), self.task, worlds.simulation
         )
         arrays["number_override"] = self.task.numbers.overrides(
-            asked.config, read("number_override"), asked.mask
+            asked.config, read("number_override"), asked.mask, arrays["parameter_override"]
         )
         # All of it was right: only now is anything written.
         if asked.seed is not None:

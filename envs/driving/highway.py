@@ -25,8 +25,8 @@ from proveout.assets.road import RoadNetwork, bend, join, motorway
 from proveout.envs.core.columns import columns
 from proveout.envs.core.hooks import Step, action_rate
 from proveout.envs.core.registry import register
-from proveout.envs.core.rng import integer, random_key, uniform
-from proveout.envs.core.task import STREAM_TASK, Kpi, RewardWeights, TaskConfig, quantity
+from proveout.envs.core.rng import STREAM_TASK, integer, random_key, uniform
+from proveout.envs.core.task import Kpi, RewardWeights, TaskConfig, quantity
 from proveout.envs.driving.drivers.highway_expert import HighwayExpert
 from proveout.envs.driving.drivers.table import DriverKind
 from proveout.envs.driving.observe import FARTHEST_GAP, lane_gaps, nearest

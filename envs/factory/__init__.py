@@ -1,1 +1,43 @@
-"""Articulated worlds on MuJoCo Warp, and the tasks of a production line."""
+"""Articulated worlds of a factory: MuJoCo models, stepped by MuJoCo Warp."""
+
+from proveout.envs.factory.arm import Arm, joint_load, tcp_position, tcp_to
+from proveout.envs.factory.engine import Capacities
+from proveout.envs.factory.places import (
+    Actuator,
+    Body,
+    FreeBody,
+    Joint,
+    Sensor,
+    Site,
+    body_pose,
+    free_pose,
+    free_spin,
+    free_velocity,
+    set_free_pose,
+    site_pose,
+)
+from proveout.envs.factory.scenery import add_pose_marker, add_studio
+from proveout.envs.factory.task import ArticulatedTask
+
+__all__ = [
+    "Actuator",
+    "Arm",
+    "ArticulatedTask",
+    "Body",
+    "Capacities",
+    "FreeBody",
+    "Joint",
+    "Sensor",
+    "Site",
+    "add_pose_marker",
+    "add_studio",
+    "body_pose",
+    "free_pose",
+    "free_spin",
+    "free_velocity",
+    "joint_load",
+    "set_free_pose",
+    "site_pose",
+    "tcp_position",
+    "tcp_to",
+]

@@ -22,13 +22,12 @@ import warp as wp
 from proveout.assets.files.layout import Entry, Layout
 from proveout.assets.robot import load_robot
 from proveout.envs.core.columns import columns
-from proveout.envs.core.hooks import Step, action_rate
+from proveout.envs.core.hooks import Step, action_rate, episode_key
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import register
-from proveout.envs.core.rng import random_key, uniform
+from proveout.envs.core.rng import uniform
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import (
-    STREAM_TASK,
     Kpi,
     RandomizationConfig,
     RewardWeights,
@@ -48,8 +47,7 @@ vec6 = wp.types.vector(6, float)
 # Half ranges around `home` from which the goal's joint angles are drawn [rad].
 GOAL_RANGE = (1.2, 0.5, 0.7, 0.7, 0.7, 1.5)
 _GOAL_RANGE = wp.constant(vec6(*GOAL_RANGE))
-_STREAM_START = wp.constant(STREAM_TASK)
-_STREAM_GOAL = wp.constant(STREAM_TASK + 1)
+_START, _GOAL = wp.constant(0), wp.constant(1)  # streams of random numbers
 _GOAL_TRIES = wp.constant(16)
 
 
@@ -212,14 +210,14 @@ class Reach(ArticulatedTask):
 
     @wp.func
     def reset(w: int, step: Step, arm: Arm, c: Any, s: ReachState):
-        start = random_key(step.seed[w], step.world_id[w], step.episode[w], _STREAM_START)
+        start = episode_key(step, w, _START)
         joints = arm.home.shape[0]
         for j in range(joints):
             angle = arm.home[j] + uniform(start, j, -c.start_noise, c.start_noise)
             arm.qpos[w, j] = angle
             step.command[w, j] = angle
 
-        key = random_key(step.seed[w], step.world_id[w], step.episode[w], _STREAM_GOAL)
+        key = episode_key(step, w, _GOAL)
         found = bool(False)
         for attempt in range(_GOAL_TRIES):
             if not found:

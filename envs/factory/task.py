@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import mujoco
 import warp as wp
 
-from proveout.envs.core.errors import ModelError
+from proveout.envs.core.errors import ModelError, ProveoutError
 from proveout.envs.core.task import Task
+from proveout.envs.factory import places
 from proveout.envs.factory.arm import Arm, make_arm
 from proveout.envs.factory.engine import ArticulatedEngine, Capacities
 
@@ -49,6 +50,8 @@ class ArticulatedTask(Task):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
     capacities: ClassVar[Capacities]
     engine_class: ClassVar[type[ArticulatedEngine]] = ArticulatedEngine
+    # Field of the state struct -> name in the model, where they differ; see `factory.places`.
+    places: ClassVar[Mapping[str, str]] = {}
     # Site at the end of a chain of hinges; None for a model that is no arm.
     tool: ClassVar[str | None] = None
 
@@ -83,8 +86,18 @@ class ArticulatedTask(Task):
 
     def engine_struct(self, sim: Simulation) -> Arm:
         """The arm, with the tool at the site `tool`."""
-        worlds: Any = sim.engine
-        return make_arm(worlds.host_model, worlds.data, self.tool, sim.device)
+        engine: Any = sim.engine
+        return make_arm(engine.host_model, engine.data, self.tool, sim.device)
+
+    def place(self, sim: Simulation, name: str, kind: Any) -> Any:
+        """A part of the model by its name; see `proveout.envs.factory.places`."""
+        if not places.is_place(kind):
+            return super().place(sim, name, kind)
+        engine: Any = sim.engine
+        try:
+            return places.find(engine.host_model, kind, self.places.get(name, name))
+        except ProveoutError as error:
+            raise type(error)(f"{self.id}: state field {name!r}: {error}") from error
 
     def scene(self) -> Any:
         """The model with everything that is drawn."""

@@ -10,11 +10,11 @@ from toy_point import Point, PointConfig, PointWeights
 
 from proveout.assets.files.layout import Entry, Layout
 from proveout.envs import check_vector_env
-from proveout.envs.core.columns import columns
+from proveout.envs.core.columns import columns, starts
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.hooks import Step, action_rate, numbers_struct
-from proveout.envs.core.rng import random_key, uniform
-from proveout.envs.core.task import STREAM_TASK, Kpi, quantity
+from proveout.envs.core.rng import STREAM_TASK, random_key, uniform
+from proveout.envs.core.task import Kpi, quantity
 from proveout.envs.core.vector_env import WarpVectorEnv
 
 wp.set_module_options({"enable_backward": False})
@@ -191,6 +191,106 @@ def test_such_a_task_keeps_the_contract():
     assert report.ok, report.table()
 
 
+def crowd_layout(width):
+    return Layout(
+        (
+            Entry("neighbours", (width, 2), "1", "number and twice the number of each"),
+            Entry("total", (), "1", "their sum"),
+            Entry("clock", (), "1", "control steps"),
+        )
+    )
+
+
+CrowdColumns = starts(crowd_layout(1))
+
+
+@wp.struct
+class CrowdState:
+    at: CrowdColumns
+    total: wp.array[float]
+
+
+class Crowd(Counting):
+    """A set whose size is the config's, and entries after it."""
+
+    id = "toy/Crowd-v0"
+    state_class = CrowdState
+
+    def make_layout(self):
+        return crowd_layout(self.config.width)
+
+    @wp.func
+    def control(w: int, step: Step, places: Places, c: Any, s: CrowdState):
+        for i in range(3):
+            step.command[w, i] = step.action[w, i]
+
+    @wp.func
+    def evaluate(w: int, step: Step, places: Places, c: Any, s: CrowdState):
+        step.reward[w, 0] = places.place[w, 0]
+        step.kpi[w, Value.rate] = action_rate(step, w)
+        step.kpi[w, Value.count] = float(step.elapsed[w])
+        step.success[w] = False
+
+    @wp.func
+    def reset(w: int, step: Step, places: Places, c: Any, s: CrowdState):
+        for i in range(3):
+            places.place[w, i] = 0.0
+
+    @wp.func
+    def observe(w: int, step: Step, places: Places, c: Any, s: CrowdState, obs: wp.array2d[float]):
+        s.total[w] = 0.0
+        for i in range(c.width):
+            obs[w, s.at.neighbours + 2 * i] = float(i)
+            obs[w, s.at.neighbours + 2 * i + 1] = 2.0 * float(i)
+            s.total[w] += float(i)
+        obs[w, s.at.total] = s.total[w]
+        obs[w, s.at.clock] = float(step.elapsed[w])
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_columns_may_come_from_the_config(width):
+    task = Crowd(CountingConfig(width=width))
+    env = WarpVectorEnv(task, 3, device="cpu", workers=1)
+    env.reset(seed=0)
+    observations = env.step(NOTHING[:3])[0]
+    parts = task.layout.split(observations)
+    np.testing.assert_array_equal(parts["neighbours"][1, :, 0], np.arange(width))
+    np.testing.assert_array_equal(parts["neighbours"][2, :, 1], 2 * np.arange(width))
+    np.testing.assert_array_equal(parts["total"], np.full(3, sum(range(width))))
+    np.testing.assert_array_equal(parts["clock"], np.ones(3))
+    env.close()
+
+
+def test_starts_of_another_layout_are_refused():
+    class Lost(Crowd):
+        id = "toy/Lost-v0"
+
+        def make_layout(self):
+            return Layout((Entry("neighbours", (3, 2), "1", "without a total"),))
+
+    with pytest.raises(ConfigError, match="has the entries neighbours, total, clock"):
+        WarpVectorEnv(Lost(), 2, device="cpu", workers=1)
+
+
+@wp.struct
+class Stranger:
+    index: int
+
+
+@wp.struct
+class Estranged:
+    odd: Stranger
+
+
+def test_a_struct_that_nobody_fills_is_refused():
+    class Odd(Counting):
+        id = "toy/Odd-v0"
+        state_class = Estranged
+
+    with pytest.raises(ConfigError, match="field 'odd' of its state is a Stranger, which nobody"):
+        WarpVectorEnv(Odd(), 2, device="cpu", workers=1)
+
+
 class Beyond(Counting):
     """Writes one column too far."""
 
@@ -237,8 +337,8 @@ class Single:
     ("struct", "words"),
     [
         (Flags, "'seen': elements of whole 4-byte words expected, as int"),
-        (Deep, r"'cube': wp.array\[...\] or wp.array2d"),
-        (Single, r"'number': wp.array\[...\] or wp.array2d"),
+        (Deep, r"'cube': wp.array\[...\], wp.array2d"),
+        (Single, r"'number': wp.array\[...\], wp.array2d"),
         (Wide, "'much' has two dimensions; tell its columns"),
     ],
 )

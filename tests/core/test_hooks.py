@@ -257,8 +257,8 @@ class UnmaskedObserve(toy_point.Point):
 @pytest.mark.parametrize(
     ("task_class", "message"),
     [
-        (UnmaskedReset, "`reset` with a mask that names no world changed worlds/place"),
-        (AlwaysReset, "`reset` with a mask that names no world changed worlds/place"),
+        (UnmaskedReset, "`reset` with a mask that names no world changed engine/place"),
+        (AlwaysReset, "`reset` with a mask that names no world changed engine/place"),
         (UnmaskedObserve, "`observe` with a mask that names no world changed exchange/observation"),
     ],
 )

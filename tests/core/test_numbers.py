@@ -138,7 +138,7 @@ def test_a_whole_number_must_be_whole():
     env = WarpVectorEnv(Counting(CountingConfig()), 2, device="cpu", workers=1)
     with pytest.raises(ConfigError, match=r"world 1: step_size must be a whole number, got 1\.5"):
         env.reset(seed=0, options={"config": {"step_size": [1, 1.5]}})
-    with pytest.raises(ConfigError, match="step_size, world 0: at most 16777216"):
+    with pytest.raises(ConfigError, match="world 0: step_size: at most 16777216"):
         env.reset(seed=0, options={"config": {"step_size": 2**25}})
     env.close()
 

@@ -1,4 +1,4 @@
-"""A road task made from what docs/adding-a-task.md says about road tasks, and nothing else."""
+"""A road task made from what docs/adding-a-road-task.md says, and nothing else."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +10,8 @@ from proveout.assets.road import bend, join, motorway
 from proveout.envs.core.columns import columns
 from proveout.envs.core.hooks import Step
 from proveout.envs.core.randomize import Randomization
-from proveout.envs.core.rng import random_key, uniform
+from proveout.envs.core.rng import STREAM_TASK, random_key, uniform
 from proveout.envs.core.task import (
-    STREAM_TASK,
     Kpi,
     RandomizationConfig,
     RewardWeights,

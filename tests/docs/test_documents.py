@@ -87,7 +87,7 @@ def test_the_marker_of_the_guide_moves(tmp_path):
     (method,) = re.findall(r"( +def scene_pose.*?)\n\n", text, flags=re.DOTALL)
     scope = {"np": np, "ScenePose": ScenePose}
     exec(textwrap.dedent(method), scope)
-    held = "    held: wp.array[int]\n"
+    held = "    held: wp.array[int]  # of each world; zero when an episode begins\n"
     code = python_blocks("docs/adding-a-task.md")[0]
     assert held in code
     code = code.replace(held, f"{held}    goal: wp.array[wp.vec3]\n")

@@ -18,6 +18,7 @@ from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.driving.vehicles.single_track import VehicleParameters
 from proveout.envs.factory.engine import ArticulatedEngine, Capacities
+from proveout.envs.factory.places import find
 
 GUIDE = "docs/adding-a-task.md"
 
@@ -25,16 +26,21 @@ GUIDE = "docs/adding-a-task.md"
 def test_the_robot_with_a_tool_and_a_free_body_is_as_told():
     scope = {}
     exec(blocks_of(GUIDE, "Robots, tools and free bodies"), scope)
-    model, cube, tip = scope["model"], scope["cube"], scope["tip"]
-    assert (scope["elbow"], cube, scope["cube_speed"]) == (2, 6, 6)
+    model = scope["pushing_spec"]().compile()
+    named = scope["PushState"].vars
+    assert find(model, named["elbow"].type, "elbow").qpos == 2
+    free = find(model, named["cube"].type, "cube")
+    cube, tip = free.qpos, find(model, named["tip"].type, "tip").index
+    assert (cube, free.dof) == (6, 6)
     data = mujoco.MjData(model)
-    data.qpos[:] = scope["home"]
+    home = model.key("home").qpos
+    data.qpos[:] = home
     mujoco.mj_forward(model, data)
     flange = data.site("tcp")
     np.testing.assert_allclose(
         data.site_xpos[tip] - flange.xpos, 0.12 * flange.xmat.reshape(3, 3)[:, 2], atol=1e-9
     )
-    np.testing.assert_allclose(scope["home"][cube : cube + 7], [0.5, 0, 0.025, 1, 0, 0, 0])
+    np.testing.assert_allclose(home[cube : cube + 7], [0.5, 0, 0.025, 1, 0, 0, 0])
     np.testing.assert_allclose(model.qpos0[:6], 0.0, err_msg="a reset is not to the keyframe")
 
     bare = scope["pushing_spec"]()
@@ -112,8 +118,8 @@ def test_a_kernel_prints_in_every_replay(tmp_path):
         tmp_path,
         "Printing",
         (
-            "        button, finger = arm.qpos[w, BUTTON], arm.qpos[w, FINGER]\n",
-            "        button, finger = arm.qpos[w, BUTTON], arm.qpos[w, FINGER]\n"
+            "        held = float(s.held[w]) * c.control_dt\n",
+            "        held = float(s.held[w]) * c.control_dt\n"
             "        if w == 0:\n"
             '            wp.printf("%d %f\\n", w, finger)\n',
         ),

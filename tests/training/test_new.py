@@ -59,10 +59,17 @@ def test_a_new_task_keeps_the_contract_and_can_be_solved(written, engine):
     assert np.isfinite(observation).all()
 
 
-def test_the_example_of_the_guide_is_the_one_that_is_written():
-    guide = (ROOT / "docs/adding-a-task.md").read_text()
+@pytest.mark.parametrize(
+    ("page", "env_id", "engine"),
+    [
+        ("adding-a-task.md", "acme/Press-v0", "factory"),
+        ("adding-a-road-task.md", "acme/Follow-v0", "driving"),
+    ],
+)
+def test_the_example_of_a_guide_is_the_one_that_is_written(page, env_id, engine):
+    guide = (ROOT / "docs" / page).read_text()
     block = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)[0]
-    assert block == task_text("acme/Press-v0", "factory")
+    assert block == task_text(env_id, engine)
 
 
 @pytest.mark.parametrize(
