@@ -42,7 +42,8 @@ def coerce_fields(instance: Any) -> None:
             range that the field declares.
         UnknownNameError: A mapping names a field that is not there.
     """
-    for field, hint, is_fine in _plan(type(instance)):
+    cls: Any = type(instance)
+    for field, hint, is_fine in _plan(cls):
         value = getattr(instance, field.name)
         if is_fine(value):
             continue
