@@ -11,6 +11,7 @@ import numpy as np
 import warp as wp
 
 from proveout.assets.files.layout import Entry, Layout
+from proveout.envs.core.columns import columns
 from proveout.envs.core.engine import Engine
 from proveout.envs.core.errors import ModelError
 from proveout.envs.core.rng import STREAM_TASK, random_key, uniform
@@ -25,6 +26,9 @@ _STREAM_START = wp.constant(STREAM_TASK)
 @dataclass(frozen=True, kw_only=True)
 class PointWeights(RewardWeights):
     place: float = quantity(1.0, "1/m", "place of the first point")
+
+
+Term = columns(PointWeights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +132,7 @@ def _evaluate_kernel(
     place: wp.array2d[float], reward_terms: wp.array2d[float], success: wp.array[wp.bool]
 ):
     worldid = wp.tid()
-    reward_terms[worldid, 0] = place[worldid, 0]
+    reward_terms[worldid, Term.place] = place[worldid, 0]
     success[worldid] = False
 
 

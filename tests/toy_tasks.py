@@ -12,6 +12,7 @@ import mujoco
 import warp as wp
 
 from proveout.assets.files.layout import Entry, Layout
+from proveout.envs.core.columns import columns
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.rng import STREAM_TASK, random_key, uniform
 from proveout.envs.core.task import (
@@ -27,6 +28,7 @@ from proveout.envs.factory.task import ArticulatedTask
 wp.set_module_options({"enable_backward": False})
 
 _STREAM_START = wp.constant(STREAM_TASK)
+# Both tasks launch kernels of their own, as any task may.
 REDUCTIONS = ("mean", "last", "min", "max", "sum")
 
 
@@ -34,6 +36,9 @@ REDUCTIONS = ("mean", "last", "min", "max", "sum")
 class ToyWeights(RewardWeights):
     value: float = quantity(0.5, "1/m", "the observed number")
     square: float = quantity(-0.25, "1/m2", "its square")
+
+
+Term = columns(ToyWeights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,7 @@ class BoxesConfig(TaskConfig):
     randomization: BoxesRandomization = field(default_factory=BoxesRandomization)
 
 
+OBSERVED = ("height", "position", "velocity")
 BOX = 0.05  # half size [m]
 PUSH = 3.0  # largest force [N]
 
@@ -135,10 +141,11 @@ class Boxes(ArticulatedTask):
         )  # fmt: skip
 
     def observe(self, sim, mask, observation):
+        starts = [part.start for name, part in self.layout.slices.items() if name in OBSERVED]
         wp.launch(
             _boxes_observe,
             dim=sim.num_worlds,
-            inputs=[mask, self._data.qpos, self._data.qvel, self.config.num_boxes],
+            inputs=[mask, self._data.qpos, self._data.qvel, self.config.num_boxes, *starts],
             outputs=[observation],
             device=sim.device,
         )
@@ -155,8 +162,8 @@ def _boxes_evaluate(
 ):
     worldid = wp.tid()
     z = qpos[worldid, 2]
-    reward_terms[worldid, 0] = z
-    reward_terms[worldid, 1] = z * z
+    reward_terms[worldid, Term.value] = z
+    reward_terms[worldid, Term.square] = z * z
     success[worldid] = z < 0.1
     terminated[worldid] = wp.abs(qpos[worldid, 0]) > wall
     for k in range(5):
@@ -197,17 +204,20 @@ def _boxes_observe(
     qpos: wp.array2d[float],
     qvel: wp.array2d[float],
     num_boxes: int,
+    height: int,
+    position: int,
+    velocity: int,
     observation: wp.array2d[float],
 ):
     worldid = wp.tid()
     if not mask[worldid]:
         return
-    observation[worldid, 0] = qpos[worldid, 2]
+    observation[worldid, height] = qpos[worldid, 2]
     for i in range(num_boxes):
         for k in range(3):
-            observation[worldid, 1 + 3 * i + k] = qpos[worldid, 7 * i + k]
+            observation[worldid, position + 3 * i + k] = qpos[worldid, 7 * i + k]
         for k in range(6):
-            observation[worldid, 1 + 3 * num_boxes + 6 * i + k] = qvel[worldid, 6 * i + k]
+            observation[worldid, velocity + 6 * i + k] = qvel[worldid, 6 * i + k]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,24 +250,25 @@ class PendulumConfig(TaskConfig):
 LIMIT = 1.2  # rad
 
 
+HINGES = Layout(
+    (Entry("angle", (3,), "rad", "joint angles"), Entry("speed", (3,), "rad/s", "joint speeds"))
+)
+SWING = (Kpi("angle", "rad", "last", "angle of the first hinge"),)
+Hinges, Swing = columns(HINGES), columns(SWING)
+
+
 class Pendulum(ArticulatedTask):
     """Position servos move three limited hinges; an action is the angles wanted."""
 
     id = "toy/Pendulum-v0"
     config_class = PendulumConfig
-    kpis = (Kpi("angle", "rad", "last", "angle of the first hinge"),)
+    kpis = SWING
 
     def __init__(self, config=None):
         super().__init__(config)
         self.capacities = Capacities(contacts=0, constraints=self.config.constraints)
 
-    def make_layout(self):
-        return Layout(
-            (
-                Entry("angle", (3,), "rad", "joint angles"),
-                Entry("speed", (3,), "rad/s", "joint speeds"),
-            )
-        )
+    observation = HINGES
 
     def make_action_layout(self):
         return Layout((Entry("wanted", (3,), "rad", "angles", low=-1, high=1),))
@@ -326,10 +337,10 @@ def _pendulum_evaluate(
 ):
     worldid = wp.tid()
     angle = qpos[worldid, 0]
-    reward_terms[worldid, 0] = angle
-    reward_terms[worldid, 1] = angle * angle
+    reward_terms[worldid, Term.value] = angle
+    reward_terms[worldid, Term.square] = angle * angle
     success[worldid] = wp.abs(angle) < 0.1
-    kpi[worldid, 0] = angle
+    kpi[worldid, Swing.angle] = angle
 
 
 @wp.kernel
@@ -362,8 +373,8 @@ def _pendulum_observe(
     if not mask[worldid]:
         return
     for i in range(3):
-        observation[worldid, i] = qpos[worldid, i]
-        observation[worldid, 3 + i] = qvel[worldid, i]
+        observation[worldid, Hinges.angle + i] = qpos[worldid, i]
+        observation[worldid, Hinges.speed + i] = qvel[worldid, i]
 
 
 def switched_on(config_class, **changes):

@@ -39,7 +39,7 @@ class CountingConfig(PointConfig):
 
 
 KPIS = (Kpi("rate", "1", "sum", "squared change of the action"), Kpi("count", "1", "last", "count"))
-Value = columns(KPIS)
+Term, Value = columns(PointWeights), columns(KPIS)
 
 
 @wp.struct
@@ -86,7 +86,7 @@ class Counting(Point):
 
     @wp.func
     def evaluate(w: int, step: Step, places: Places, c: Any, s: CountingState):
-        step.reward[w, 0] = places.place[w, 0]
+        step.reward[w, Term.place] = places.place[w, 0]
         step.kpi[w, Value.rate] = action_rate(step, w)
         step.kpi[w, Value.count] = float(s.count[w])
         step.success[w] = step.elapsed[w] >= step.max_steps
@@ -226,7 +226,7 @@ class Crowd(Counting):
 
     @wp.func
     def evaluate(w: int, step: Step, places: Places, c: Any, s: CrowdState):
-        step.reward[w, 0] = places.place[w, 0]
+        step.reward[w, Term.place] = places.place[w, 0]
         step.kpi[w, Value.rate] = action_rate(step, w)
         step.kpi[w, Value.count] = float(step.elapsed[w])
         step.success[w] = False

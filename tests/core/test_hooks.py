@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import toy_point
 import warp as wp
+from toy_point import Term
 
 from proveout.assets.files.layout import Entry, Layout
 from proveout.envs.core.check import check_vector_env
+from proveout.envs.core.columns import columns
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.task import Kpi, RewardWeights, quantity
 from proveout.envs.core.vector_env import WarpVectorEnv
@@ -89,17 +91,21 @@ def test_what_is_declared_and_never_written_is_refused(task_class, message):
         make(task_class)
 
 
+GAP = (Kpi("gap", "m", "min", "undefined without a neighbour"),)
+Gap = columns(GAP)
+
+
 @wp.kernel
 def _undefined_kernel(kpi: wp.array2d[float]):
     worldid = wp.tid()
-    kpi[worldid, 0] = wp.nan
+    kpi[worldid, Gap.gap] = wp.nan
 
 
 class Undefined(toy_point.Point):
     """Its KPI is undefined in every step, and says so."""
 
     id = "toy/Undefined-v0"
-    kpis = (Kpi("gap", "m", "min", "undefined without a neighbour"),)
+    kpis = GAP
 
     def evaluate(self, sim):
         super().evaluate(sim)
@@ -270,7 +276,7 @@ def test_a_hook_that_ignores_the_mask_is_found(task_class, message):
 def _count_kernel(count: wp.array[float], reward_terms: wp.array2d[float]):
     worldid = wp.tid()
     count[worldid] = count[worldid] + 1.0
-    reward_terms[worldid, 0] = count[worldid]
+    reward_terms[worldid, Term.place] = count[worldid]
 
 
 @wp.kernel
@@ -348,7 +354,7 @@ def _offset_kernel(
     offset: wp.array[float], reward_terms: wp.array2d[float], success: wp.array[wp.bool]
 ):
     worldid = wp.tid()
-    reward_terms[worldid, 0] = offset[worldid]
+    reward_terms[worldid, Term.place] = offset[worldid]
     success[worldid] = False
 
 
