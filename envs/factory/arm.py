@@ -8,9 +8,13 @@ import mujoco
 import numpy as np
 import warp as wp
 
+from proveout.envs.core.errors import ModelError
 from proveout.envs.factory.kinematics import Chain, make_chain, matrix_to_quat, rotation_vector
 
 wp.set_module_options({"enable_backward": False})
+
+AROUND_HOME = "around_home"
+_UNLIMITED = 1e4
 
 
 @wp.struct
@@ -24,9 +28,13 @@ class Arm:
         body_orientation: (w, x, y, z), (N, bodies). site_rotation: (N, sites).
         sensor: Data of the model's sensors, as of the last physics step, (N, numbers).
         tcp: Index of the tool's site, -1 without one.
+        joints: Hinges and slides with which the model begins, up to the tool if there is one: they
+            have the same number in `qpos`, `qvel`, `low` and `high`.
         home: Positions of the keyframe "home", or the model's initial ones, (nq,).
-        low, high: Joint limits [m, rad], (joints,).
-        chain: The hinges up to the tool, see `chain_pose`; empty without one.
+        low, high: Limits of all joints [m, rad], +-1e4 where there is none, (model joints,).
+        around: Half ranges about `home` from which to draw joint positions [m, rad], (joints,):
+            the model's numeric "around_home", or two fifths of a joint's range and at most 1.
+        chain: The joints up to the tool, see `chain_pose`; empty without one.
     """
 
     qpos: wp.array2d[float]
@@ -38,9 +46,11 @@ class Arm:
     site_rotation: wp.array2d[wp.mat33]
     sensor: wp.array2d[float]
     tcp: int
+    joints: int
     home: wp.array[float]
     low: wp.array[float]
     high: wp.array[float]
+    around: wp.array[float]
     chain: Chain
 
 
@@ -50,12 +60,12 @@ def make_arm(model: Any, data: Any, tool: str | None, device: wp.Device) -> Arm:
     Args:
         model: `mujoco.MjModel`.
         data: MuJoCo Warp's data of its worlds.
-        tool: Name of the site at the end of a chain of hinges that begins with the first joint;
-            None for a model without one.
+        tool: Name of the site at the end of a chain of hinges and slides that begins with the first
+            joint; None for a model without one.
         device: Where the worlds are.
 
     Raises:
-        ModelError: The site is missing, or a joint on the way is not a hinge.
+        ModelError: As `make_chain`.
     """
 
     def constant(values: np.ndarray) -> wp.array:
@@ -72,8 +82,32 @@ def make_arm(model: Any, data: Any, tool: str | None, device: wp.Device) -> Arm:
         arm.tcp = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, tool)
     named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "home") >= 0
     arm.home = constant(model.key("home").qpos if named else model.qpos0)
-    arm.low, arm.high = constant(model.jnt_range[:, 0]), constant(model.jnt_range[:, 1])
+    limited = model.jnt_limited.astype(bool)
+    low = np.where(limited, model.jnt_range[:, 0], -_UNLIMITED)
+    high = np.where(limited, model.jnt_range[:, 1], _UNLIMITED)
+    arm.joints = arm.chain.joints if tool is not None else _leading_joints(model)
+    arm.low, arm.high = constant(low), constant(high)
+    arm.around = constant(_around_home(model, (high - low)[: arm.joints]))
     return arm
+
+
+def _leading_joints(model: Any) -> int:
+    """Joints of one number each before the first of another kind."""
+    single = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+    others = [i for i, kind in enumerate(model.jnt_type) if int(kind) not in single]
+    return others[0] if others else int(model.njnt)
+
+
+def _around_home(model: Any, ranges: np.ndarray) -> np.ndarray:
+    if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_NUMERIC, AROUND_HOME) < 0:
+        return np.minimum(0.4 * ranges, 1.0)
+    told = np.asarray(model.numeric(AROUND_HOME).data)
+    if told.shape != ranges.shape or not (told >= 0.0).all():
+        raise ModelError(
+            f"numeric {AROUND_HOME!r} of the model: {len(ranges)} half ranges, none below zero, "
+            f"expected, got {told.tolist()}"
+        )
+    return told
 
 
 @wp.func
@@ -94,13 +128,13 @@ def tcp_to(arm: Arm, w: int, goal: wp.transform):
 
 @wp.func
 def joint_load(arm: Arm, w: int):
-    """What the joints do: sum of squared speeds [rad2/s2], the fastest [rad/s], mechanical power
-    [W], and the sum of angles beyond 95 % of the joint ranges [rad]."""
+    """What the joints of the arm do: sum of squared speeds [rad2/s2], the fastest [rad/s],
+    mechanical power [W], and the sum of angles beyond 95 % of the joint ranges [rad]."""
     squares = float(0.0)
     fastest = float(0.0)
     power = float(0.0)
     beyond = float(0.0)
-    for j in range(arm.low.shape[0]):
+    for j in range(arm.joints):
         v = arm.qvel[w, j]
         squares += v * v
         fastest = wp.max(fastest, wp.abs(v))

@@ -1,19 +1,24 @@
 """Reach: bring the tool centre point of an arm to a pose, and hold it there.
 
-Robot: UR5e on the floor (`assets/robots/ur5e`), joint position servos, 20 Hz control. Contacts
-are not simulated: goals are sampled in front of the arm and above the floor.
+Robot: any arm with position servos, on the floor; by default the UR5e (`assets/robots/ur5e`). Its
+joints, limits, home pose and tool are read from its model. Contacts are not simulated: goals are
+sampled around `home` and above the floor.
 Goal: pose of the tcp at a random joint configuration around `home`, so it is reachable.
-Observation: see `OBSERVATION`. Base frame: z up, origin at the foot of the arm.
-Action: change of the joint targets, -1 to 1 of `max_increment`.
+Observation: see `observation_of`. Base frame: z up, origin at the foot of the arm.
+Action: change of the joint targets, -1 to 1 of `max_increment`; 20 Hz.
 Reward: weighted sum of the terms of `ReachWeights`, in every control step.
 Ends: only by time. Success: within `position_tolerance` and `angle_tolerance`, without a break for
 `hold_seconds`.
 """
 
+# The type of the observation's columns is made when this is imported.
+# mypy: disable-error-code="valid-type, attr-defined"
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import mujoco
@@ -21,7 +26,7 @@ import warp as wp
 
 from proveout.assets.files.layout import Entry, Layout
 from proveout.assets.robot import load_robot
-from proveout.envs.core.columns import columns
+from proveout.envs.core.columns import columns, starts
 from proveout.envs.core.hooks import Step, action_rate, episode_key
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import register
@@ -35,18 +40,16 @@ from proveout.envs.core.task import (
     quantity,
 )
 from proveout.envs.factory.arm import Arm, joint_load, tcp_position, tcp_to
+from proveout.envs.factory.control.jacobian import ChainJacobian
 from proveout.envs.factory.control.reach_expert import ReachExpert
+from proveout.envs.factory.control.servos import check_joint_servos
 from proveout.envs.factory.engine import Capacities
-from proveout.envs.factory.kinematics import chain_pose
+from proveout.envs.factory.kinematics import chain_links, chain_pose
 from proveout.envs.factory.scenery import add_pose_marker, add_studio
 from proveout.envs.factory.task import ArticulatedTask
 
 wp.set_module_options({"enable_backward": False})
 
-vec6 = wp.types.vector(6, float)
-# Half ranges around `home` from which the goal's joint angles are drawn [rad].
-GOAL_RANGE = (1.2, 0.5, 0.7, 0.7, 0.7, 1.5)
-_GOAL_RANGE = wp.constant(vec6(*GOAL_RANGE))
 _START, _GOAL = wp.constant(0), wp.constant(1)  # streams of random numbers
 _GOAL_TRIES = wp.constant(16)
 
@@ -86,6 +89,7 @@ class ReachConfig(TaskConfig):
     """Configuration of Reach."""
 
     episode_seconds: float = quantity(3.0, "s", "time after which an episode is truncated")
+    robot: str = quantity("ur5e", "1", "name of an arm, or path of its MJCF or URDF file")
     max_increment: float = quantity(
         0.12, "rad", "largest change of a joint target in one step", above=0.0
     )
@@ -114,23 +118,24 @@ class ReachConfig(TaskConfig):
         return round(self.hold_seconds / self.control_dt) + 1
 
 
-OBSERVATION = Layout(
-    (
-        Entry("joint_position", (6,), "rad", "joint angles", "joint"),
-        Entry("joint_velocity", (6,), "rad/s", "joint speeds", "joint"),
-        Entry("joint_target_offset", (6,), "rad", "joint targets minus angles", "joint"),
-        Entry("tcp_position", (3,), "m", "tool centre point", "base"),
-        Entry("goal_offset", (3,), "m", "goal minus tcp", "base"),
-        Entry("goal_offset_near", (3,), "5 cm", "the same, clipped to one", "base",
-              low=-1.0, high=1.0),
-        Entry("goal_rotation", (3,), "rad", "rotation from tcp to goal", "base"),
-        Entry("previous_action", (6,), "1", "last action", "joint", low=-1.0, high=1.0),
-    )
-)  # fmt: skip
-ACTION = Layout(
-    (Entry("joint_target_increment", (6,), "max_increment",
-           "change of the joint targets", "joint", low=-1.0, high=1.0),)
-)  # fmt: skip
+def observation_of(joints: int) -> Layout:
+    """What is observed of an arm with so many joints."""
+    each = (joints,)
+    return Layout(
+        (
+            Entry("joint_position", each, "rad", "joint angles", "joint"),
+            Entry("joint_velocity", each, "rad/s", "joint speeds", "joint"),
+            Entry("joint_target_offset", each, "rad", "joint targets minus angles", "joint"),
+            Entry("tcp_position", (3,), "m", "tool centre point", "base"),
+            Entry("goal_offset", (3,), "m", "goal minus tcp", "base"),
+            Entry("goal_offset_near", (3,), "5 cm", "the same, clipped to one", "base",
+                  low=-1.0, high=1.0),
+            Entry("goal_rotation", (3,), "rad", "rotation from tcp to goal", "base"),
+            Entry("previous_action", each, "1", "last action", "joint", low=-1.0, high=1.0),
+        )
+    )  # fmt: skip
+
+
 KPIS = (
     Kpi("final_distance", "m", "last", "distance from the goal at the end"),
     Kpi("final_angle", "rad", "last", "angle from the goal at the end"),
@@ -138,34 +143,54 @@ KPIS = (
     Kpi("energy", "J", "sum", "mechanical work of the joints, sampled at the control rate"),
     Kpi("max_joint_speed", "rad/s", "max", "fastest joint at the ends of the control steps"),
 )
-Obs, Term, Value = columns(OBSERVATION), columns(ReachWeights), columns(KPIS)
+Obs, Term, Value = starts(observation_of(1)), columns(ReachWeights), columns(KPIS)
 
 
 @wp.struct
 class ReachState:
     """What a world keeps from step to step."""
 
+    at: Obs
     goal: wp.array[wp.transform]  # world frame
-    goal_angles: wp.array2d[float]  # rad
+    goal_angles: wp.array2d[float]  # rad, m
     held: wp.array[int]  # control steps within the tolerances
     reach_time: wp.array[float]  # s
 
 
 @register("proveout/Reach-v0")
 class Reach(ArticulatedTask):
-    """A UR5e brings its tool to a random pose and holds it."""
+    """An arm (a UR5e by default) brings its tool to a random pose and holds it."""
 
-    config_class = ReachConfig
-    state_class = ReachState
-    capacities = Capacities(contacts=0, constraints=6)
-    observation, action, kpis = OBSERVATION, ACTION, KPIS
+    config_class, state_class = ReachConfig, ReachState
+    kpis = KPIS
     tool = "tcp"
 
+    @cached_property
+    def joints(self) -> int:
+        """Joints of the arm."""
+        model = self.spec(visual=False).compile()
+        joints = chain_links(model, self.tool).joints
+        check_joint_servos(model, joints)
+        return joints
+
+    @property
+    def capacities(self) -> Capacities:  # type: ignore[override]
+        return Capacities(contacts=0, constraints=self.joints)
+
+    def make_layout(self) -> Layout:
+        return observation_of(self.joints)
+
+    def make_action_layout(self) -> Layout:
+        return Layout(
+            (Entry("joint_target_increment", (self.joints,), "max_increment",
+                   "change of the joint targets", "joint", low=-1.0, high=1.0),)
+        )  # fmt: skip
+
     def state_columns(self) -> dict[str, int]:
-        return {"goal_angles": len(GOAL_RANGE)}
+        return {"goal_angles": self.joints}
 
     def spec(self, *, visual: bool) -> Any:
-        spec = load_robot("ur5e")
+        spec = load_robot(self.config.robot)
         spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         if visual:
             add_studio(spec, target=(0.25, 0.0, 0.35), distance=1.7)
@@ -177,7 +202,7 @@ class Reach(ArticulatedTask):
 
     @wp.func
     def control(w: int, step: Step, arm: Arm, c: Any, s: ReachState):
-        for j in range(arm.low.shape[0]):
+        for j in range(arm.joints):
             target = step.command[w, j] + c.max_increment * step.action[w, j]
             step.command[w, j] = wp.clamp(target, arm.low[j], arm.high[j])
 
@@ -211,7 +236,7 @@ class Reach(ArticulatedTask):
     @wp.func
     def reset(w: int, step: Step, arm: Arm, c: Any, s: ReachState):
         start = episode_key(step, w, _START)
-        joints = arm.home.shape[0]
+        joints = arm.joints
         for j in range(joints):
             angle = arm.home[j] + uniform(start, j, -c.start_noise, c.start_noise)
             arm.qpos[w, j] = angle
@@ -224,25 +249,26 @@ class Reach(ArticulatedTask):
                 # The last try is home itself, which is always above the floor.
                 share = wp.where(attempt < _GOAL_TRIES - 1, 1.0, 0.0)
                 for j in range(joints):
-                    r = share * _GOAL_RANGE[j]
-                    s.goal_angles[w, j] = arm.home[j] + uniform(key, attempt * joints + j, -r, r)
+                    r = share * arm.around[j]
+                    angle = arm.home[j] + uniform(key, attempt * joints + j, -r, r)
+                    s.goal_angles[w, j] = wp.clamp(angle, arm.low[j], arm.high[j])
                 s.goal[w] = chain_pose(arm.chain, s.goal_angles, w)
                 found = wp.transform_get_translation(s.goal[w])[2] > c.min_height
 
     @wp.func
     def observe(w: int, step: Step, arm: Arm, c: Any, s: ReachState, obs: wp.array2d[float]):
-        for j in range(arm.low.shape[0]):
-            obs[w, Obs.joint_position + j] = arm.qpos[w, j]
-            obs[w, Obs.joint_velocity + j] = arm.qvel[w, j]
-            obs[w, Obs.joint_target_offset + j] = step.command[w, j] - arm.qpos[w, j]
-            obs[w, Obs.previous_action + j] = step.action[w, j]
+        for j in range(arm.joints):
+            obs[w, s.at.joint_position + j] = arm.qpos[w, j]
+            obs[w, s.at.joint_velocity + j] = arm.qvel[w, j]
+            obs[w, s.at.joint_target_offset + j] = step.command[w, j] - arm.qpos[w, j]
+            obs[w, s.at.previous_action + j] = step.action[w, j]
         position = tcp_position(arm, w)
         offset, rotation = tcp_to(arm, w, s.goal[w])
         for i in range(3):
-            obs[w, Obs.tcp_position + i] = position[i]
-            obs[w, Obs.goal_offset + i] = offset[i]
-            obs[w, Obs.goal_offset_near + i] = wp.clamp(offset[i] / 0.05, -1.0, 1.0)
-            obs[w, Obs.goal_rotation + i] = rotation[i]
+            obs[w, s.at.tcp_position + i] = position[i]
+            obs[w, s.at.goal_offset + i] = offset[i]
+            obs[w, s.at.goal_offset_near + i] = wp.clamp(offset[i] / 0.05, -1.0, 1.0)
+            obs[w, s.at.goal_rotation + i] = rotation[i]
 
     def scene_pose(self, sim: Any, worlds: Sequence[int]) -> list[ScenePose]:
         goal = sim.task_state("goal")
@@ -254,4 +280,6 @@ class Reach(ArticulatedTask):
     @classmethod
     def expert(cls, config: TaskConfig) -> ReachExpert:
         """Damped least-squares inverse kinematics on the observation."""
-        return ReachExpert(cls(config).layout, config.max_increment)  # type: ignore[attr-defined]
+        task = cls(config)
+        jacobian = ChainJacobian(task.model(), "tcp")
+        return ReachExpert(task.layout, jacobian, task.config.max_increment)

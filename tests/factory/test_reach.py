@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import warp as wp
 
+from proveout.assets.robots.ur5e.parameters import AROUND_HOME
 from proveout.envs.core.errors import ConfigError, ModelError
 from proveout.envs.core.vector_env import WarpVectorEnv
+from proveout.envs.factory.control.jacobian import ChainJacobian
 from proveout.envs.factory.kinematics import Chain, chain_pose, make_chain, rotation_vector
-from proveout.envs.factory.reach import GOAL_RANGE, Reach, ReachConfig
+from proveout.envs.factory.reach import Reach, ReachConfig
 
 wp.set_module_options({"enable_backward": False})
 
@@ -75,7 +77,7 @@ def test_the_chain_kernel_equals_mujoco_c(model):
 
 
 def test_the_chain_follows_anchors_and_fixed_links():
-    """Hinges away from their link's origin, a link without a joint, a turned site."""
+    """Joints away from their link's origin, a slide, a link without a joint, a turned site."""
     spec = mujoco.MjSpec()
     body = spec.worldbody
     random = np.random.default_rng(1)
@@ -83,7 +85,8 @@ def test_the_chain_follows_anchors_and_fixed_links():
         body = body.add_body(name=f"link{i}", pos=random.normal(size=3), quat=random.normal(size=4))
         body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.1] * 3)
         if i != 2:
-            body.add_joint(axis=random.normal(size=3), pos=random.normal(size=3))
+            kind = mujoco.mjtJoint.mjJNT_SLIDE if i == 1 else mujoco.mjtJoint.mjJNT_HINGE
+            body.add_joint(type=kind, axis=random.normal(size=3), pos=random.normal(size=3))
     body.add_site(name="tcp", pos=random.normal(size=3), quat=random.normal(size=4))
     model = spec.compile()
     angles = random.uniform(-3, 3, (50, 3))
@@ -95,15 +98,37 @@ def test_the_chain_follows_anchors_and_fixed_links():
         np.testing.assert_allclose(sign * pose[[6, 3, 4, 5]], quat, atol=1e-5)
 
 
+def test_the_jacobian_is_the_one_of_mujoco_c():
+    spec = mujoco.MjSpec()
+    body = spec.worldbody
+    random = np.random.default_rng(2)
+    for i in range(5):
+        body = body.add_body(name=f"link{i}", pos=random.normal(size=3), quat=random.normal(size=4))
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.1] * 3)
+        if i != 2:
+            kind = mujoco.mjtJoint.mjJNT_SLIDE if i == 3 else mujoco.mjtJoint.mjJNT_HINGE
+            body.add_joint(type=kind, axis=random.normal(size=3), pos=random.normal(size=3))
+    body.add_site(name="tcp", pos=random.normal(size=3))
+    model = spec.compile()
+    positions = random.uniform(-2, 2, (20, 4))
+    for row, jacobian in zip(positions, ChainJacobian(model, "tcp")(positions), strict=True):
+        data = mujoco.MjData(model)
+        data.qpos[:] = row
+        mujoco.mj_forward(model, data)
+        moving, turning = np.zeros((3, 4)), np.zeros((3, 4))
+        mujoco.mj_jacSite(model, data, moving, turning, model.site("tcp").id)
+        np.testing.assert_allclose(jacobian, np.concatenate([moving, turning]), atol=1e-10)
+
+
 def test_a_chain_that_is_none_is_refused(model):
     with pytest.raises(ModelError, match="no site named 'grip'"):
         make_chain(model, "grip", wp.get_device("cpu"))
     spec = mujoco.MjSpec()
     body = spec.worldbody.add_body(name="cart")
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.1] * 3)
-    body.add_joint(type=mujoco.mjtJoint.mjJNT_SLIDE)
+    body.add_joint(type=mujoco.mjtJoint.mjJNT_BALL)
     body.add_site(name="tcp")
-    with pytest.raises(ModelError, match="'cart': one hinge"):
+    with pytest.raises(ModelError, match="'cart': one hinge or slide"):
         make_chain(spec.compile(), "tcp", wp.get_device("cpu"))
 
 
@@ -148,7 +173,7 @@ def test_goals_are_reachable_poses_above_the_floor(env, model):
     angles, pos, quat = goals(env)
     assert len(angles) == 1280
     home = model.key("home").qpos
-    assert (np.abs(angles - home) <= np.array(GOAL_RANGE) + 1e-6).all()
+    assert (np.abs(angles - home) <= np.array(AROUND_HOME) + 1e-6).all()
     assert (angles > model.jnt_range[:, 0]).all()
     assert (angles < model.jnt_range[:, 1]).all()
     assert (pos[:, 2] > env.config.min_height).all()

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from proveout.assets.mesh import export_stl, rounded_cylinder, tube
-from proveout.assets.robots.ur5e.parameters import BASE_MASS, HOME, JOINTS, Joint, Vector
+from proveout.assets.robots.ur5e.parameters import (
+    AROUND_HOME,
+    BASE_MASS,
+    HOME,
+    JOINTS,
+    Joint,
+    Vector,
+)
 
 FOLDER = Path(__file__).parent
 
@@ -233,6 +240,9 @@ def xml() -> str:
             for joint in JOINTS
         ),
         "  </actuator>",
+        "  <custom>",
+        f'    <numeric name="around_home" data="{_numbers(*AROUND_HOME)}"/>',
+        "  </custom>",
         "  <keyframe>",
         f'    <key name="home" qpos="{_numbers(*HOME)}" ctrl="{_numbers(*HOME)}"/>',
         "  </keyframe>",

@@ -152,3 +152,6 @@ BASE_MASS = 4.0
 
 # Elbow up, tool pointing straight down, tcp at (0.45, 0, 0.40) m to 0.1 mm [rad].
 HOME = (2.8409, -1.6955, 1.9129, -1.7882, -1.5708, -0.3007)
+
+# Half ranges about home in which the tool stays in front of the arm [rad].
+AROUND_HOME = (1.2, 0.5, 0.7, 0.7, 0.7, 1.5)
