@@ -43,7 +43,9 @@ class ChainJacobian:
         count = len(positions)
         rotation = np.tile(np.eye(3), (count, 1, 1))
         origin = np.zeros((count, 3))
-        axes, anchors, turning = [], [], []
+        axes: list[np.ndarray] = []
+        anchors: list[np.ndarray] = []
+        turning: list[bool] = []
         for i, kind in enumerate(self._kinds):
             origin = origin + rotation @ self._positions[i]
             rotation = rotation @ self._rotations[i]
