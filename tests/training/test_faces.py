@@ -10,7 +10,7 @@ import proveout.training.sb3 as sb3
 
 
 def test_the_algorithms_are_found_under_their_package():
-    from proveout.training.sb3.tensor_ppo import TensorPPO
+    from proveout.training.sb3.tensor.ppo import TensorPPO
 
     assert sb3.TensorPPO is TensorPPO
     assert {"SB3VecEnv", "TensorSAC", "TensorTD3"} <= set(dir(sb3))

@@ -14,16 +14,11 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.logger import Logger
 
 from proveout.assets.files.errors import UnknownNameError
-from proveout.training.evaluate import evaluate
-from proveout.training.presets import (
-    DEFAULTS,
-    PresetError,
-    build_algorithm,
-    make_preset,
-    minibatches,
-    parse_hyperparameters,
-)
-from proveout.training.sb3.adaptive_kl import AdaptiveKL
+from proveout.training.evaluation.evaluate import evaluate
+from proveout.training.learn.hyperparameters import parse_hyperparameters
+from proveout.training.presets import DEFAULTS, PresetError, build_algorithm, make_preset
+from proveout.training.presets.build import minibatches
+from proveout.training.sb3.callbacks.adaptive_kl import AdaptiveKL
 from proveout.training.sb3.vec_env import SB3VecEnv
 from proveout.training.tasks import VectorEnvSpec
 

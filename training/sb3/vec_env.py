@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 
 from proveout.envs.core.invalid import Invalid
 from proveout.training.sb3.errors import BridgeError
-from proveout.training.sb3.tensor_face import TensorFace
+from proveout.training.sb3.tensor.face import TensorFace
 
 # Statistics of an episode that SB3 knows under names of its own.
 _RETURN, _LENGTH, _SUCCESS = "return", "length", "success"
