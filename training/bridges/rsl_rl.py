@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
+from proveout.envs.core.finished import Finished
 from proveout.training.bridges.optional import optional_module
 from proveout.training.sb3.errors import BridgeError
 
@@ -130,6 +131,8 @@ class RslRlVecEnv:
         has_face = not wrapped and hasattr(env, "tensors") and hasattr(env, "advance")
         face: Any = core if has_face else None
         self._tensors: dict[str, Any] | None = None if face is None else face.tensors()
+        if self._tensors is not None:
+            self._finished = Finished.of_tensors(self._tensors, self._names)
         self._observation: Any = None
         self._length = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.reset(seed)
@@ -157,37 +160,36 @@ class RslRlVecEnv:
             Observations, rewards (N,), dones (N,) of 0 and 1, and extras. No later step overwrites
             any of them: rsl_rl keeps an observation until after the next step.
         """
-        told = self._advance(actions)
-        terminated, truncated = told["terminated"], told["truncated"]
-        dones = (terminated | truncated).long()
+        observation, reward, finished = self._advance(actions)
+        dones = finished.ended.long()
         self._length = (self._length + 1) * (1 - dones)
-        extras: dict[str, Any] = {"time_outs": truncated & ~terminated}
-        if self._log.add(told):
+        extras: dict[str, Any] = {"time_outs": finished.timed_out}
+        if self._log.add(finished):
             extras["log"] = self._statistics()
-        self._observation = self._groups(told["observation"])
-        return self._observation, told["reward"].clone(), dones, extras
+        self._observation = self._groups(observation)
+        return self._observation, reward.clone(), dones, extras
 
-    def _advance(self, actions: torch.Tensor) -> Mapping[str, Any]:
-        """Step; return what `WarpVectorEnv.tensors` holds."""
-        if self._tensors is not None:
+    def _advance(self, actions: torch.Tensor) -> tuple[Any, torch.Tensor, Finished]:
+        """Step; return observations, rewards, and who finished, in tensors."""
+        tensors = self._tensors
+        if tensors is not None:
             self.env.advance(actions)
-            return self._tensors
+            return tensors["observation"], tensors["reward"], self._finished
         torch_arrays = getattr(self.env.unwrapped, "array_type", "numpy") == "torch"
         given = actions if torch_arrays else actions.cpu().numpy()
         observation, reward, terminated, truncated, info = self.env.step(given)
-        told = {
-            "observation": observation,
-            "reward": self._tensor(reward).float(),
-            "terminated": self._tensor(terminated).bool(),
-            "truncated": self._tensor(truncated).bool(),
+        table: torch.Tensor | None = None
+        told: dict[str, Any] = {
+            name: self._tensor(info[name]) for name in ("invalid", "invalid_reason") if name in info
         }
-        if "invalid" in info:
-            told["invalid_reason"] = self._tensor(info["invalid"])
         if "episode_statistics" in info:
-            columns = [self._tensor(info["episode_statistics"][name]) for name in self._names]
-            told["statistics"] = torch.stack(columns, dim=1).float()
-            told["statistics_mask"] = self._tensor(info["_episode_statistics"]).bool()
-        return told
+            statistics = info["episode_statistics"]
+            columns = [self._tensor(statistics[name]).float() for name in self._names]
+            table = torch.stack(columns, dim=1)
+            told["episode_statistics"] = statistics
+            told["_episode_statistics"] = self._tensor(info["_episode_statistics"]).bool()
+        over, out = self._tensor(terminated).bool(), self._tensor(truncated).bool()
+        return observation, self._tensor(reward).float(), Finished(over, out, told, table)
 
     def _statistics(self) -> dict[str, torch.Tensor]:
         """Fetch what has ended since the last time."""
@@ -260,19 +262,21 @@ class _EpisodeLog:
         self._rows = 0
         self._kept: dict[str, torch.Tensor] = {}
 
-    def add(self, told: Mapping[str, Any]) -> bool:
+    def add(self, finished: Finished) -> bool:
         """Copy the statistics of a step; return whether it is time to take them."""
-        if "statistics" not in told:
+        if finished.table is None:
             return False
-        for name in ("statistics", "statistics_mask", "invalid_reason"):
-            if name not in told:
-                continue
+        parts = {
+            "statistics": finished.table,
+            "counts": finished.counts,
+            "invalid": finished.invalid,
+        }
+        for name, part in parts.items():
             if name not in self._kept:
-                like = told[name]
                 # The runner steps in inference mode, whose tensors cannot be written outside it.
                 with torch.inference_mode(False):
-                    self._kept[name] = like.new_zeros((self._steps, *like.shape))
-            self._kept[name][self._rows].copy_(told[name])
+                    self._kept[name] = part.new_zeros((self._steps, *part.shape))
+            self._kept[name][self._rows].copy_(part)
         self._rows += 1
         return self._rows == self._steps
 
@@ -280,8 +284,7 @@ class _EpisodeLog:
         """Return the rows of the episodes that count, in order, and the number of invalid ones."""
         kept = {name: part[: self._rows] for name, part in self._kept.items()}
         self._rows = 0
-        invalid = int((kept["invalid_reason"] != 0).sum()) if "invalid_reason" in kept else 0
-        return kept["statistics"][kept["statistics_mask"]].cpu().numpy(), invalid
+        return kept["statistics"][kept["counts"]].cpu().numpy(), int(kept["invalid"].sum())
 
 
 def runner_config(preset: Preset, *, save_interval: int = 50) -> dict[str, Any]:

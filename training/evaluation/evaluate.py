@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.finished import Finished
 from proveout.envs.core.invalid import Invalid
 from proveout.training.evaluation.episodes import Episodes, check_path, statistic_columns
 from proveout.training.evaluation.policy_source import Policy, PolicySource, actions_of, load_policy
@@ -128,19 +129,19 @@ def _roll_out(policy: Policy, env: Any, episodes: int, seed: int, progress: Prog
     while (done_count < quota).any():
         actions = actions_of(policy, observation)
         observation, _, terminated, truncated, info = env.step(actions)
-        wanted = np.flatnonzero((terminated | truncated) & (done_count < quota))
+        finished = Finished(terminated, truncated, info)
+        wanted = np.flatnonzero(finished.ended & (done_count < quota))
         if not len(wanted):
             continue
-        statistics = info["episode_statistics"]
-        reasons = info.get("invalid_reason", np.zeros(env.num_envs, np.int32))
+        endings = finished.take(wanted)
         ended.append(
             (
                 wanted,
                 done_count[wanted],
-                ~np.asarray(info["invalid"], bool)[wanted],
-                np.asarray(reasons)[wanted],
-                np.asarray(terminated, bool)[wanted],
-                np.stack([statistics[column.name][wanted] for column in columns], axis=1),
+                endings.counts,
+                endings.reason,
+                endings.terminated,
+                np.stack([endings.statistics[column.name] for column in columns], axis=1),
             )
         )
         done_count[wanted] += 1

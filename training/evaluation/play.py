@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.finished import Finished
 from proveout.envs.core.invalid import Invalid
 from proveout.training.evaluation.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.evaluation.video import tile, write_video
@@ -30,7 +31,7 @@ def play(
 ) -> list[dict[str, float]]:
     """Roll out, and return the statistics of the episodes that finished.
 
-    An invalid one has `invalid` and `invalid_reason` (see `describe_reason`) instead.
+    An invalid one has `invalid` and `invalid_reason` (bits of `Invalid`) instead.
 
     Args:
         policy: A policy, or where to load it from.
@@ -102,15 +103,15 @@ def _frames(
         if drawn:
             yield tile(env.render())
         observation, _, terminated, truncated, info = env.step(actions_of(policy, observation))
-        for world in np.flatnonzero((terminated | truncated) & (left > 0)):
-            left[world] -= 1
-            if np.asarray(info["invalid"])[world]:
-                reason = float(np.asarray(info["invalid_reason"])[world])
+        finished = Finished(terminated, truncated, info)
+        endings = finished.take(np.flatnonzero(finished.ended & (left > 0)))
+        left[endings.worlds] -= 1
+        for row, world in enumerate(endings.worlds):
+            if endings.invalid[row]:
+                reason = float(endings.reason[row])
                 told.append({"world": float(world), "invalid": 1.0, "invalid_reason": reason})
-                continue
-            statistics = info["episode_statistics"]
-            row = {name: float(values[world]) for name, values in statistics.items()}
-            told.append({"world": float(world), **row})
+            else:
+                told.append({"world": float(world), **endings.numbers(row)})
         progress.update(len(told), {"frames": str(frame)} if drawn else None)
 
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from gymnasium.vector import VectorWrapper
 
+from proveout.envs.core.finished import Finished
 from proveout.training.sb3.errors import BridgeError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class TensorFace:
         self._rows = 0
         self._log: dict[str, torch.Tensor] = {}
         self.tensors: dict[str, Any] = env.tensors()
+        self._finished = Finished.of_tensors(self.tensors, self._names)
 
     def begin_rollout(self, steps: int) -> None:
         """Make room for the statistics of so many steps."""
@@ -76,7 +77,7 @@ class TensorFace:
         """Copy the statistics of a step; part of `advance`."""
         t, row = self.tensors, self._rows
         self._log["statistics"][row].copy_(t["statistics"])
-        self._log["counts"][row].copy_(t["statistics_mask"])
+        self._log["counts"][row].copy_(self._finished.counts)
         self._log["invalid_reason"][row].copy_(t["invalid_reason"])
         self._rows += 1
 
@@ -93,10 +94,11 @@ class TensorFace:
         reasons = log["invalid_reason"]
         self._venv.book_invalid(reasons[reasons != 0].cpu().numpy())
         # SB3 looks at the last hundred or so; the means of all are in the bridge's books.
-        return [self._episode(row) for row in rows[-1000:].tolist()]
+        return [
+            self._episode(dict(zip(self._names, row, strict=True))) for row in rows[-1000:].tolist()
+        ]
 
-    def _episode(self, row: list[float]) -> dict[str, Any]:
-        values = dict(zip(self._names, row, strict=True))
+    def _episode(self, values: dict[str, float]) -> dict[str, Any]:
         told: dict[str, Any] = {
             "episode": {
                 "r": values["return"],
@@ -119,15 +121,17 @@ class TensorFace:
             raise RuntimeError("the infos of an earlier step are gone; read them in the step")
         t = {name: _host(tensor) for name, tensor in self.tensors.items()}
         infos: list[dict[str, Any]] = [{} for _ in range(len(t["reward"]))]
-        for world in np.flatnonzero(t["terminated"] | t["truncated"]).tolist():
+        finished = Finished.of_tensors(t, self._names)
+        endings = finished.take(finished.worlds())
+        for row, world in enumerate(endings.worlds.tolist()):
             infos[world] = {
-                "terminal_observation": _row(t["final_observation"], world),
-                "TimeLimit.truncated": bool(t["truncated"][world] and not t["terminated"][world]),
+                "terminal_observation": _row(endings.final_observation, row),
+                "TimeLimit.truncated": bool(endings.timed_out[row]),
             }
-            if t["invalid_reason"][world] != 0:
+            if endings.invalid[row]:
                 infos[world]["invalid"] = True
-            if t["statistics_mask"][world]:
-                infos[world].update(self._episode(t["statistics"][world].tolist()))
+            if endings.counts[row]:
+                infos[world].update(self._episode(endings.numbers(row)))
         return infos
 
     def host_observation(self) -> Any:
