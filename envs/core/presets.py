@@ -20,7 +20,7 @@ def ppo_preset(
         total_timesteps: Samples over all of them.
         batch_size: Samples of a minibatch.
         n_epochs: Passes over a roll-out.
-        log_std_init: Logarithm of the first actions' standard deviation, as a share of their range.
+        log_std_init: Logarithm of the first actions' standard deviation; actions are -1 to 1.
     """
     return {
         "num_envs": num_envs,

@@ -8,5 +8,4 @@ A rank that is killed breaks its connections, but one that hangs, or whose machi
 not. So each rank has a thread that counts up a number in torchrun's store every second, and reads
 those of the others. Collectives may wait long (kernels compile, checkpoints are written); it is the
 missing pulse that tells a dead rank from a slow one.
-
 """

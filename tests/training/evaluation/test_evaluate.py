@@ -1,45 +1,19 @@
-"""Evaluation without bias, and what is shown of a policy."""
+"""Evaluation without bias."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import imageio.v2 as imageio
 import numpy as np
 import pytest
 from fake_env import ID, PointConfig, PointExpert, PointTask, PointVectorEnv
 
-from proveout.envs.core.errors import ConfigError, RenderError
+from proveout.envs.core.errors import ConfigError
 from proveout.policies.errors import PolicyError
 from proveout.training.evaluation.evaluate import evaluate
-from proveout.training.evaluation.play import episode_lines, play
 from proveout.training.evaluation.policy_source import PolicySource
-from proveout.training.evaluation.statistics import evaluation_worlds, sentence, wilson_interval
-from proveout.training.evaluation.video import tile, write_video
+from proveout.training.evaluation.statistics import sentence
 from proveout.training.tasks import VectorEnvSpec
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [  # Newcombe, Two-sided confidence intervals for the single proportion (1998), table I, row 3
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson_interval(successes: int, trials: int, low: float, high: float) -> None:
-    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=5e-5)
-    mirrored = wilson_interval(trials - successes, trials)
-    assert mirrored == pytest.approx((1.0 - high, 1.0 - low), abs=5e-5)
-
-
-def test_worlds_divide_the_episodes_where_possible() -> None:
-    assert evaluation_worlds(1000) == 500
-    assert evaluation_worlds(64) == 64
-    assert evaluation_worlds(997) == 512
-    assert evaluation_worlds(1) == 1
 
 
 class Sleeper:
@@ -118,37 +92,6 @@ def test_random_actions_depend_on_the_seed_alone() -> None:
         return evaluate(PolicySource("random", seed=seed), VectorEnvSpec(ID), episodes=8)
 
     assert run(1)["return_mean"] == run(1)["return_mean"] != run(2)["return_mean"]
-
-
-def test_play_writes_every_step(tmp_path: Path) -> None:
-    path = tmp_path / "v.mp4"
-    spec = VectorEnvSpec(ID, num_envs=2)
-    told = play(PolicySource("expert"), spec, video=path, episodes=2)
-    assert [(int(row["world"]), row["success"]) for row in told] == [(0, 1), (1, 1), (0, 1), (1, 1)]
-    frames = imageio.mimread(path, format="FFMPEG")
-    assert len(frames) == 40
-    assert frames[0].shape == (34, 70, 3)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_played_episodes_are_told_with_their_length() -> None:
-    """Success may have come earlier than the end."""
-    told = play(PolicySource("expert"), VectorEnvSpec(ID, num_envs=1), video=None, episodes=1)
-    (line,) = episode_lines(PointTask, PointConfig(), told)
-    assert line.startswith("world 0, episode 1: success, 2.0 s long, return ")
-
-
-def test_tiles() -> None:
-    frames = [np.full((2, 3, 3), i, np.uint8) for i in range(1, 4)]
-    picture = tile(frames)
-    assert picture[..., 0].tolist() == [[1, 1, 1, 2, 2, 2]] * 2 + [[3, 3, 3, 0, 0, 0]] * 2
-    with pytest.raises(RenderError, match="no frame"):
-        tile([])
-
-
-def test_a_video_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RenderError, match=r"must end in \.mp4"):
-        write_video(tmp_path / "v.gif", [], 10.0)
 
 
 class _Mistaken:
