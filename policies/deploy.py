@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from proveout.policies.actor import Network
+from proveout.policies.actor_network import Network
 from proveout.policies.card import check_digest, read_with_card, write_with_card
 from proveout.policies.errors import PolicyError
 from proveout.policies.onnx_graph import OnnxGraph

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from proveout.policies.actor import ACTIVATIONS, Features, Network, activation_class
-from proveout.policies.card import is_float32
+from proveout.policies.actor_network import Features, Network, activation_class
+from proveout.policies.card import ACTIVATIONS, is_float32
 from proveout.policies.errors import PolicyError
 from proveout.policies.networks import NETWORKS, LayoutEncoder, plain_layout
 from proveout.policies.normalize import ObservationNormalizer

@@ -93,7 +93,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    from proveout.training.run import package_versions
+    from proveout.training.run.provenance import package_versions
 
     versions = package_versions()
     optional = {"sb3-contrib"}

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from proveout.assets.files.errors import unknown
-from proveout.policies.actor import Actor, Network, as_network, save_actor
+from proveout.policies.actor import Actor, as_network, save_actor
+from proveout.policies.actor_network import Network
 from proveout.policies.deploy import save_onnx, save_torchscript
 from proveout.policies.errors import PolicyError
-from proveout.training.policy_source import Policy, actions_of, run_policy
-from proveout.training.run import Run, SavedPolicy, plain
+from proveout.training.evaluation.policy_source import Policy, actions_of, run_policy
+from proveout.training.run.directory import Run, SavedPolicy
+from proveout.training.run.json_files import plain
 from proveout.training.tasks import VectorEnvSpec, make_vector_env, run_config
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from proveout.envs.core.errors import ConfigError, ProveoutError, UnknownNameError, nearest
-from proveout.training.failures import mendable, one_sentence
-from proveout.training.run import dump_json
+from proveout.training.run.failures import mendable, one_sentence
+from proveout.training.run.json_files import dump_json
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 
 from proveout.envs.core.errors import BadActionError, RenderError
+from proveout.envs.core.finished import Finished
 from proveout.envs.core.task import Task
 from proveout.envs.core.vector_env import WarpVectorEnv
 
@@ -82,20 +83,18 @@ class WarpEnv(gymnasium.Env):
         observation, reward, terminated, truncated, vector_info = self.vector_env.step(
             values[np.newaxis]
         )
-        done = bool(terminated[0] or truncated[0])
+        finished = Finished(terminated, truncated, vector_info)
         info: dict[str, Any] = {
-            "invalid": bool(vector_info["invalid"][0]),
-            "invalid_reason": int(vector_info["invalid_reason"][0]),
+            "invalid": bool(finished.invalid[0]),
+            "invalid_reason": int(finished.reason[0]),
         }
         result = observation[0]
-        if done:
+        if finished.ended[0]:
             self._next_observation = observation[0]
-            result = vector_info["final_obs"][0]
-            if vector_info["_episode_statistics"][0]:
-                info["episode_statistics"] = {
-                    name: float(values[0])
-                    for name, values in vector_info["episode_statistics"].items()
-                }
+            ending = finished.take(np.zeros(1, int))
+            result = ending.final_observation[0]
+            if ending.counts[0]:
+                info["episode_statistics"] = ending.numbers(0)
                 info["is_success"] = bool(info["episode_statistics"]["success"])
         self._show()
         return result, float(reward[0]), bool(terminated[0]), bool(truncated[0]), info

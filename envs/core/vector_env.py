@@ -334,7 +334,7 @@ class WarpVectorEnv(VectorEnv):
         """Launch what `advance` does, kernel by kernel, on Warp's current stream.
 
         For a CUDA graph that somebody else records, see
-        `proveout.training.sb3.acting_graph.ActingGraph`; only worlds of one process can.
+        `proveout.training.sb3.tensor.acting_graph.ActingGraph`; only worlds of one process can.
 
         Args:
             actions: As in `advance`; its memory must stay where it is.

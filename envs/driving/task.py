@@ -10,6 +10,7 @@ import warp as wp
 
 from proveout.assets.road import RoadNetwork
 from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.presets import ppo_preset
 from proveout.envs.core.task import Task
 from proveout.envs.driving.engine import RoadEngine
 from proveout.envs.driving.road import Road
@@ -19,27 +20,10 @@ from proveout.envs.driving.vehicles.single_track import VehicleParameters
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
 
-# For hundreds to thousands of worlds; a task overrides what does not fit it.
-_PPO: dict[str, Any] = {
-    "num_envs": 1024,
-    "total_timesteps": 1_000_000,
-    "n_steps": 16,
-    "batch_size": 4096,
-    "n_epochs": 3,
-    "learning_rate": 1e-3,
-    "adaptive_kl": (0.008, 0.025),
-    "gamma": 0.98,
-    "gae_lambda": 0.95,
-    "ent_coef": 0.0,
-    "max_grad_norm": 1.0,
-    "policy_kwargs": {
-        "net_arch": [128, 128],
-        "activation_fn": "elu",
-        "log_std_init": -1.0,
-        "ortho_init": False,
-        "action_head_scale": 0.05,
-    },
-}
+# A task overrides what does not fit it.
+_PPO = ppo_preset(
+    num_envs=1024, total_timesteps=1_000_000, batch_size=4096, n_epochs=3, log_std_init=-1.0
+)
 
 
 class RoadTask(Task):

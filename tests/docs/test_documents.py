@@ -17,8 +17,8 @@ from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.scenery import add_pose_marker
 from proveout.policies.pretrained import pretrained
-from proveout.training.cli import COMMANDS
-from proveout.training.policy_source import PolicySource, load_policy
+from proveout.training.cli.program import COMMANDS
+from proveout.training.evaluation.policy_source import PolicySource, load_policy
 
 ROOT = Path(__file__).parents[2]
 

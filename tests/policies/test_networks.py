@@ -271,7 +271,8 @@ def test_ppo_with_a_set_policy_improves_and_its_zip_opens(tmp_path: Any) -> None
 
 def test_presets_refuse_unknown_networks() -> None:
     from proveout.assets.files.errors import UnknownNameError
-    from proveout.training.presets import _NETWORKS, PresetError
+    from proveout.training.presets import PresetError
+    from proveout.training.presets.preset import _NETWORKS
 
     assert set(_NETWORKS) == set(NETWORKS)
     with pytest.raises(UnknownNameError, match="did you mean 'lidar'"):

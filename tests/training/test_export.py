@@ -22,9 +22,9 @@ from proveout.policies.errors import PolicyError
 from proveout.policies.graph import sample_observations
 from proveout.policies.normalize import normalizers
 from proveout.training import export as exporting
-from proveout.training.cli import main
+from proveout.training.cli.program import main
+from proveout.training.evaluation.policy_source import PolicySource, load_policy
 from proveout.training.export import save_policy
-from proveout.training.policy_source import PolicySource, load_policy
 from proveout.training.presets import build_algorithm, make_preset
 from proveout.training.sb3.vec_env import SB3VecEnv
 

@@ -11,10 +11,11 @@ import pytest
 from fake_env import PointTask, PointVectorEnv
 
 from proveout.policies import card
-from proveout.policies.actor import Actor, Network, load_actor, save_actor
+from proveout.policies.actor import Actor, load_actor, save_actor
+from proveout.policies.actor_network import Network
 from proveout.policies.errors import PolicyError
 from proveout.policies.pretrained import pretrained
-from proveout.training.policy_source import PolicySource, load_policy
+from proveout.training.evaluation.policy_source import PolicySource, load_policy
 from proveout.training.presets import DEFAULTS, build_algorithm, make_preset
 from proveout.training.sb3.vec_env import SB3VecEnv
 

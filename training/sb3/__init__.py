@@ -7,18 +7,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proveout.training.sb3.tensor_ppo import TensorPPO
-    from proveout.training.sb3.tensor_sac import TensorSAC
-    from proveout.training.sb3.tensor_td3 import TensorTD3
+    from proveout.training.sb3.callbacks.adaptive_kl import AdaptiveKL
+    from proveout.training.sb3.callbacks.normalizer import NormalizerCallback
+    from proveout.training.sb3.tensor.ppo import TensorPPO
+    from proveout.training.sb3.tensor.sac import TensorSAC
+    from proveout.training.sb3.tensor.td3 import TensorTD3
     from proveout.training.sb3.vec_env import SB3VecEnv
 
-__all__ = ["SB3VecEnv", "TensorPPO", "TensorSAC", "TensorTD3"]
+__all__ = [
+    "AdaptiveKL",
+    "NormalizerCallback",
+    "SB3VecEnv",
+    "TensorPPO",
+    "TensorSAC",
+    "TensorTD3",
+]
 
 _MODULES = {
+    "AdaptiveKL": "callbacks.adaptive_kl",
+    "NormalizerCallback": "callbacks.normalizer",
     "SB3VecEnv": "vec_env",
-    "TensorPPO": "tensor_ppo",
-    "TensorSAC": "tensor_sac",
-    "TensorTD3": "tensor_td3",
+    "TensorPPO": "tensor.ppo",
+    "TensorSAC": "tensor.sac",
+    "TensorTD3": "tensor.td3",
 }
 
 

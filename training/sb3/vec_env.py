@@ -15,9 +15,10 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
+from proveout.envs.core.finished import Endings, Finished, on_host, rows_of
 from proveout.envs.core.invalid import Invalid
 from proveout.training.sb3.errors import BridgeError
-from proveout.training.sb3.tensor_face import TensorFace
+from proveout.training.sb3.tensor.face import TensorFace
 
 # Statistics of an episode that SB3 knows under names of its own.
 _RETURN, _LENGTH, _SUCCESS = "return", "length", "success"
@@ -120,9 +121,9 @@ class SB3VecEnv(VecEnv):
             actions = torch.as_tensor(actions, device=self._torch_device)
         new, reward, terminated, truncated, info = self.env.step(actions)
         observation = _host(new)
-        rewards = np.array(_numpy(reward), np.float32)
-        ended = np.array(_numpy(terminated), bool)
-        done = ended | _numpy(truncated).astype(bool)
+        rewards = np.array(on_host(reward), np.float32)
+        finished = Finished(terminated, truncated, info)
+        done = np.array(on_host(finished.ended), bool)
         self._returns += rewards
         self._lengths += 1
         # A dict that was handed out is replaced, never cleared: a callback may still hold it.
@@ -131,43 +132,45 @@ class SB3VecEnv(VecEnv):
             if old:
                 infos[world] = {}
         if done.any():
-            self._finish(np.flatnonzero(done), rewards, ended, info)
+            self._finish(finished.take(np.flatnonzero(done)), rewards, info.get("final_info", {}))
         self._observation = observation
         return observation, rewards, done, list(infos)
 
-    def _finish(
-        self, worlds: np.ndarray, rewards: np.ndarray, ended: np.ndarray, info: Any
-    ) -> None:
-        """Fill the infos of finished `worlds` (indices); make the reward of an invalid one 0."""
-        if "final_obs" not in info:
+    def _finish(self, endings: Endings, rewards: np.ndarray, extra: Mapping[str, Any]) -> None:
+        """Fill the infos of finished worlds; make the reward of an invalid one 0."""
+        if endings.final_observation is None:
             raise BridgeError(
                 f"{type(self.env.unwrapped).__name__} ended episodes without info['final_obs']; "
                 "SAME_STEP environments must report the observation before the reset."
             )
-        final = _take(info["final_obs"], worlds)
-        invalid = np.zeros(len(worlds), bool)
-        if "invalid" in info:
-            invalid = _numpy(info["invalid"])[worlds].astype(bool)
-        if invalid.any():
-            bits = _numpy(info.get("invalid_reason", np.zeros(self.num_envs, int)))
-            self.book_invalid(bits[worlds[invalid]])
-            rewards[worlds[invalid]] = 0.0
-            final = _replace(final, invalid, _take(self._observation, worlds[invalid]))
-        counted, names, rows = self._statistics(worlds, info, invalid)
+        worlds, final = endings.worlds, endings.final_observation
+        bad = endings.invalid
+        if bad.any():
+            self.book_invalid(endings.reason[bad])
+            rewards[worlds[bad]] = 0.0
+            final = _replace(final, bad, rows_of(self._observation, worlds[bad]))
+        statistics = endings.statistics or {
+            _RETURN: self._returns[worlds],
+            _LENGTH: self._lengths[worlds],
+        }
+        names = list(statistics)
+        table = np.stack([values.astype(np.float64) for values in statistics.values()], axis=1)
+        self.book(names, table[endings.counts])
+        rows = table.tolist()
         seconds = round(time.monotonic() - self.started, 6)
-        extra = info.get("final_info", {})
-        truncated = (~ended[worlds]).tolist()
-        bad = invalid.tolist()
+        timed_out, invalid, counts = (
+            flags.tolist() for flags in (endings.timed_out, bad, endings.counts)
+        )
         for row, world in enumerate(worlds.tolist()):
             told: dict[str, Any] = {
                 "terminal_observation": _row(final, row),
-                "TimeLimit.truncated": truncated[row],
+                "TimeLimit.truncated": timed_out[row],
             }
             if extra:
                 told.update(_unbatch(extra, world))
-            if bad[row]:
+            if invalid[row]:
                 told["invalid"] = True
-            if counted[row]:
+            if counts[row]:
                 values = dict(zip(names, rows[row], strict=True))
                 told["episode"] = {
                     "r": values[_RETURN],
@@ -180,23 +183,6 @@ class SB3VecEnv(VecEnv):
             self._infos[world] = told
         self._returns[worlds] = 0.0
         self._lengths[worlds] = 0
-
-    def _statistics(
-        self, worlds: np.ndarray, info: Any, invalid: np.ndarray
-    ) -> tuple[list[bool], list[str], list[list[float]]]:
-        """Return which of `worlds` count, the names, and a row of statistics for each world."""
-        if "episode_statistics" in info:
-            named = {k: _numpy(v) for k, v in info["episode_statistics"].items() if k[:1] != "_"}
-            table = np.stack([v[worlds].astype(np.float64) for v in named.values()], axis=1)
-            names = list(named)
-            mask = info.get("_episode_statistics")
-            counted = ~invalid if mask is None else _numpy(mask)[worlds].astype(bool)
-        else:
-            names = [_RETURN, _LENGTH]
-            table = np.stack([self._returns[worlds], self._lengths[worlds]], axis=1)
-            counted = ~invalid
-        self.book(names, table[counted])
-        return counted.tolist(), names, table.tolist()
 
     def book_invalid(self, bits: np.ndarray) -> None:
         """Count invalid worlds by their `invalid_reason`, shape (worlds,)."""
@@ -365,34 +351,11 @@ def _torch_device(env: VectorEnv) -> Any:
     return str(getattr(env, "device", "cpu"))
 
 
-def _numpy(array: Any) -> np.ndarray:
-    """Return a host array; of a host array, itself."""
-    if hasattr(array, "detach"):
-        array = array.detach().cpu().numpy()
-    return np.asarray(array)
-
-
 def _host(observation: Any) -> Any:
     """Return a copy on the host of an array or of a dict of arrays."""
     if isinstance(observation, Mapping):
         return {name: _host(value) for name, value in observation.items()}
-    return np.array(_numpy(observation))
-
-
-def _take(observation: Any, worlds: np.ndarray) -> Any:
-    """Return the rows `worlds` of a dense observation, or of Gymnasium's array of objects."""
-    if isinstance(observation, Mapping):
-        return {name: _take(value, worlds) for name, value in observation.items()}
-    if hasattr(observation, "detach"):
-        import torch
-
-        return _numpy(observation[torch.as_tensor(worlds, device=observation.device)])
-    if isinstance(observation, np.ndarray) and observation.dtype == object:
-        rows = [observation[world] for world in worlds]
-        if isinstance(rows[0], Mapping):
-            return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        return np.stack(rows)
-    return np.asarray(observation)[worlds]
+    return np.array(on_host(observation))
 
 
 def _replace(observation: Any, mask: np.ndarray, rows: Any) -> Any:
@@ -414,7 +377,7 @@ def _row(observation: Any, row: int) -> Any:
 def _unbatch(info: Mapping[str, Any], world: int) -> Iterable[tuple[str, Any]]:
     """Yield what Gymnasium's batched `final_info` says of one world."""
     for name, value in info.items():
-        if name.startswith("_") or not _numpy(info.get(f"_{name}", np.ones(world + 1)))[world]:
+        if name.startswith("_") or not on_host(info.get(f"_{name}", np.ones(world + 1)))[world]:
             continue
         if isinstance(value, Mapping):
             yield name, dict(_unbatch(value, world))

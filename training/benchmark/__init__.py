@@ -1,0 +1,1 @@
+"""What worlds and learning cost: `stepping` against bare physics, `training` against the floor."""

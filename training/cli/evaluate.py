@@ -1,0 +1,92 @@
+"""`proveout evaluate`: what a policy is worth."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proveout.training.cli.command import MAX_SEED, Help, flag
+
+HELP = Help(
+    text=(
+        "Run a deterministic policy for a fixed number of episodes and report success with its "
+        "95 % Wilson interval, KPIs, and invalid worlds; --episodes-out also writes a row for each "
+        "episode. With a target given, --help also shows "
+        "the flags of the environment's config (--env. ...)."
+    ),
+    examples=(
+        "proveout evaluate runs/proveout-Reach-v0/20250131-120000-seed0",
+        "proveout evaluate proveout/Reach-v0 --policy expert --episodes 200 --json",
+        "proveout evaluate proveout/Reach-v0 --policy reach.safetensors",
+        "proveout evaluate proveout/Reach-v0 --policy expert --episodes-out episodes.parquet",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateFlags:
+    """Flags of `evaluate`."""
+
+    policy: str | None = flag(
+        None, "random, expert, pretrained, a run or a file; None: the RUN's own"
+    )
+    episodes: int = flag(1000, "shared out among the worlds beforehand", "episodes")
+    num_envs: int | None = flag(None, "None: a number that divides the episodes", "worlds")
+    seed: int = flag(0, "of the worlds", high=MAX_SEED)
+    device: str = flag("auto", "auto, cpu or cuda:N")
+    workers: int | None = flag(None, "on the CPU; None: all cores", "processes")
+    trust_pickle: bool = flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
+    episodes_out: Path | None = flag(  # noqa: RUF009
+        None, "write a row for each episode to this .csv or .parquet"
+    )
+    json: bool = flag(False, "print one JSON object and nothing else")
+
+
+def run(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Measure a policy."""
+    from proveout.envs.core.invalid import explained
+    from proveout.training.cli.streams import quiet_stdout
+    from proveout.training.cli.targets import parse_with_config, policy_text, resolve, take_target
+    from proveout.training.evaluation.evaluate import evaluate
+    from proveout.training.evaluation.policy_source import PolicySource
+    from proveout.training.evaluation.statistics import kpi_lines, sentence
+    from proveout.training.run.json_files import dump_json
+    from proveout.training.tasks import VectorEnvSpec
+
+    target, rest = take_target(arguments, EvaluateFlags)
+    env_id, run, base = resolve(target)
+    flags, config = parse_with_config(rest, EvaluateFlags, prog, text, env_id, base, "RUN|ENV")
+    assert env_id is not None
+    with quiet_stdout(flags.json) as emit:
+        policy = policy_text(flags.policy, run, None, prog)
+        spec = VectorEnvSpec(
+            env_id,
+            config,
+            num_envs=flags.num_envs or 0,
+            device=flags.device,
+            workers=flags.workers,
+        )
+        result = evaluate(
+            PolicySource(policy, flags.trust_pickle, flags.seed),
+            spec,
+            episodes=flags.episodes,
+            seed=flags.seed,
+            shown=True,
+            episodes_out=flags.episodes_out,
+        )
+        result["policy"] = policy
+        if flags.json:
+            emit(dump_json(result))
+        else:
+            emit("\n".join([sentence(result), *kpi_lines(result)]))
+            if flags.episodes_out is not None:
+                emit(f"Episodes: {flags.episodes_out}")
+        if flags.json and result["invalid_worlds"]:  # the sentence says it otherwise
+            why = explained(result["invalid_reasons"], env_id)
+            print(
+                f"proveout: warning: {result['invalid_worlds']} invalid episodes left out: {why}",
+                file=sys.stderr,
+            )
+    return 0 if result["episodes"] else 1

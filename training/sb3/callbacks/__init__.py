@@ -1,0 +1,1 @@
+"""What happens between the roll-outs of a training."""
