@@ -13,8 +13,9 @@ import warp as wp
 
 from proveout.envs.core import randomize, step_kernels
 from proveout.envs.core.errors import ConfigError, StateError
-from proveout.envs.core.graph import Graph, launches_only
+from proveout.envs.core.graph import Graph
 from proveout.envs.core.hooks import Hooks
+from proveout.envs.core.launches_only import launches_only
 from proveout.envs.core.reset_request import check_parameter
 from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.scene_pose import ScenePose

@@ -13,9 +13,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.coerce import INT32_MAX, real_number, whole_number
+from proveout.envs.core.device import resolve_device
 from proveout.envs.core.errors import BadActionError, ConfigError, RenderError
-from proveout.envs.core.graph import ONE_AT_A_TIME, resolve_device
 from proveout.envs.core.memory import check_memory
+from proveout.envs.core.one_at_a_time import ONE_AT_A_TIME
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
 from proveout.envs.core.task import Task, TaskConfig

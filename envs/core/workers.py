@@ -24,9 +24,9 @@ import warp as wp
 from proveout.envs.core import wire
 from proveout.envs.core.errors import ProveoutError, WorkerError
 from proveout.envs.core.exchange import SharedExchange, device_exchange
-from proveout.envs.core.graph import startup_notice
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.simulation import Simulation
+from proveout.envs.core.startup_notice import startup_notice
 from proveout.envs.core.task import Task
 
 STARTUP_TIMEOUT = 600.0  # s; a cold compile on a slow machine takes minutes
