@@ -13,6 +13,7 @@ import warp as wp
 
 from proveout.envs.core import randomize, step_kernels
 from proveout.envs.core.errors import ConfigError, StateError
+from proveout.envs.core.exchange import host_views
 from proveout.envs.core.graph import Graph
 from proveout.envs.core.hooks import Hooks
 from proveout.envs.core.launches_only import launches_only
@@ -49,13 +50,18 @@ class Simulation:
         kpi: This step's KPI values, shape (N, KPIs).
         elapsed: Control steps since the episode began, this one included, shape (N,).
         seed, world_id, episode: Key of the random numbers, shape (N,).
+
+    With `workers` it is also the pool of a vector environment whose worlds live in one process.
     """
+
+    workers = 1
 
     def __init__(self, task: Task, exchange: Mapping[str, wp.array], device: wp.Device) -> None:
         started = time.perf_counter()
         self.task = task
         self.device = device
         self.exchange = exchange
+        self._host = host_views(exchange) if device.is_cpu else {}
         self.num_worlds = n = int(exchange["reward"].shape[0])
         self._state: dict[str, wp.array] = {}
         # Saved arrays in which a NaN has a meaning.
@@ -347,6 +353,24 @@ class Simulation:
             self.engine.after_randomize(self._all)
         self.engine.refresh(self._all)
         wp.synchronize_device(self.device)
+
+    def read(self, name: str) -> np.ndarray:
+        """An exchange array on the host: on the CPU a view that the next step overwrites."""
+        return self._host[name] if self._host else self.exchange[name].numpy()
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write a whole exchange array from the host."""
+        if self._host:
+            self._host[name][...] = values
+        else:
+            self.exchange[name].assign(values)
+
+    def contacts_per_world(self) -> float | None:
+        """Mean contacts of a world in the last physics step; None without contacts."""
+        return self.engine.contacts_per_world()
+
+    def close(self) -> None:
+        """Nothing outlives this object."""
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Poses for a renderer of the given worlds of this process."""

@@ -17,11 +17,12 @@ from proveout.envs.core.device import resolve_device
 from proveout.envs.core.errors import BadActionError, ConfigError, RenderError
 from proveout.envs.core.memory import check_memory
 from proveout.envs.core.one_at_a_time import ONE_AT_A_TIME
+from proveout.envs.core.pool import make_pool
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
+from proveout.envs.core.simulation import Simulation
 from proveout.envs.core.task import Task, TaskConfig
 from proveout.envs.core.use import Use, exclusive
-from proveout.envs.core.workers import InProcess, make_pool
 
 _OUTPUTS = (
     "observation", "final_observation", "reward", "terminated", "truncated", "invalid_reason",
@@ -120,10 +121,10 @@ class WarpVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         with ONE_AT_A_TIME:
-            self._worlds = make_pool(task, num_envs, self._device, workers)
-        self._use = Use(forks=isinstance(self._worlds, InProcess) and self._device.is_cpu)
-        self.workers = self._worlds.workers
-        self.compile_seconds = self._worlds.compile_seconds
+            self._pool = make_pool(task, num_envs, self._device, workers)
+        self._use = Use(forks=isinstance(self._pool, Simulation) and self._device.is_cpu)
+        self.workers = self._pool.workers
+        self.compile_seconds = self._pool.compile_seconds
         self._phase_spread = phase_spread
         self._action_shape = (num_envs, task.action_layout.size)
         self._statistics_names = [name for name, _ in task.statistics]
@@ -165,12 +166,11 @@ class WarpVectorEnv(VectorEnv):
             Observations, shape (N, size), and info.
         """
         asked = ResetRequest(self.num_envs, not self._started, seed, options)
-        worlds, read = self._worlds, self._worlds.read
+        pool = self._pool
+        read = pool.read
         now = {name: read(name) for name in ("seed", "world_id", "episode")}
         arrays = asked.keys(now, self._phase_spread, self.task.max_episode_steps)
-        arrays["parameter_override"] = asked.overrides(
-            read("parameter_override"), self.task, worlds.simulation
-        )
+        arrays["parameter_override"] = asked.overrides(read("parameter_override"), self.task, pool)
         arrays["number_override"] = self.task.numbers.overrides(
             asked.config, read("number_override"), asked.mask
         )
@@ -178,10 +178,10 @@ class WarpVectorEnv(VectorEnv):
         if asked.seed is not None:
             self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(asked.seed)
         for name, values in arrays.items():
-            worlds.write(name, values)
-        worlds.reset()
+            pool.write(name, values)
+        pool.reset()
         self._started = True
-        return self._output(worlds.read("observation")), {}
+        return self._output(pool.read("observation")), {}
 
     @exclusive
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -202,8 +202,8 @@ class WarpVectorEnv(VectorEnv):
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         if self._device.is_cpu:
-            self._worlds.write("action", self._host_action(actions))
-            self._worlds.step()
+            self._pool.write("action", self._host_action(actions))
+            self._pool.step()
         else:
             self._step_cuda(actions)
         return self._result()
@@ -239,8 +239,8 @@ class WarpVectorEnv(VectorEnv):
 
     def _step_cuda(self, actions: Any) -> None:
         if self.array_type == "numpy":
-            self._worlds.write("action", self._host_action(actions))
-            self._worlds.step()
+            self._pool.write("action", self._host_action(actions))
+            self._pool.step()
             return
         import torch
 
@@ -255,8 +255,8 @@ class WarpVectorEnv(VectorEnv):
         stream = wp.stream_from_torch(torch.cuda.current_stream(actions.device))
         with wp.ScopedStream(stream):
             source = wp.from_torch(actions.detach().contiguous())
-            wp.copy(self._worlds.exchange["action"], source)  # type: ignore[union-attr]
-            self._worlds.step()
+            wp.copy(self._pool.exchange["action"], source)  # type: ignore[union-attr]
+            self._pool.step()
 
     def _output(self, values: np.ndarray) -> Any:
         if self.array_type == "numpy":
@@ -266,7 +266,7 @@ class WarpVectorEnv(VectorEnv):
         return torch.from_numpy(values.copy()).to(self.device)
 
     def _read_all(self, names: Sequence[str]) -> list[Any]:
-        read = self._worlds.read
+        read = self._pool.read
         if self.array_type == "numpy":
             return [read(name).copy() for name in names]
         if self._device.is_cpu:
@@ -274,7 +274,7 @@ class WarpVectorEnv(VectorEnv):
         import torch
 
         stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
-        exchange = self._worlds.exchange  # type: ignore[union-attr]
+        exchange = self._pool.exchange  # type: ignore[union-attr]
         with wp.ScopedStream(stream):
             return [wp.to_torch(exchange[name]).clone() for name in names]
 
@@ -310,8 +310,8 @@ class WarpVectorEnv(VectorEnv):
         import torch
 
         if self._device.is_cpu:
-            return {name: torch.from_numpy(self._worlds.read(name)) for name in _OUTPUTS}
-        exchange = self._worlds.exchange  # type: ignore[union-attr]
+            return {name: torch.from_numpy(self._pool.read(name)) for name in _OUTPUTS}
+        exchange = self._pool.exchange  # type: ignore[union-attr]
         return {name: wp.to_torch(exchange[name]) for name in _OUTPUTS}
 
     @exclusive
@@ -325,8 +325,8 @@ class WarpVectorEnv(VectorEnv):
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before advance()")
         if self._device.is_cpu:
-            self._worlds.write("action", actions.numpy())
-            self._worlds.step()
+            self._pool.write("action", actions.numpy())
+            self._pool.step()
         else:
             self._step_cuda(actions)
 
@@ -340,17 +340,17 @@ class WarpVectorEnv(VectorEnv):
         Args:
             actions: As in `advance`; its memory must stay where it is.
         """
-        if not isinstance(self._worlds, InProcess):
+        if not isinstance(self._pool, Simulation):
             raise ConfigError("worlds in worker processes cannot be recorded; use workers=1")
-        wp.copy(self._worlds.exchange["action"], wp.from_torch(actions.detach()))
-        self._worlds.launch_step()
+        wp.copy(self._pool.exchange["action"], wp.from_torch(actions.detach()))
+        self._pool.launch_step()
 
     @exclusive
     def state_dict(self) -> dict[str, np.ndarray]:
         """Everything that determines the future of all worlds, as numpy arrays (N, ...)."""
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before state_dict()")
-        return self._worlds.state_dict()
+        return self._pool.state_dict()
 
     @exclusive
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> Any:
@@ -363,9 +363,9 @@ class WarpVectorEnv(VectorEnv):
             StateError: It does not fit, or holds a number that no world can have, such as a NaN;
                 nothing has been changed then.
         """
-        self._worlds.load_state_dict(state)
+        self._pool.load_state_dict(state)
         self._started = True
-        return self._output(self._worlds.read("observation"))
+        return self._output(self._pool.read("observation"))
 
     @exclusive
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -376,7 +376,7 @@ class WarpVectorEnv(VectorEnv):
             self._renderer = Renderer(
                 self.scene(), len(self.render_worlds), self._render_size, self._device
             )
-        return self._renderer.render(self._worlds.scene_pose(self.render_worlds))
+        return self._renderer.render(self._pool.scene_pose(self.render_worlds))
 
     def scene(self) -> Any:
         """The `mujoco.MjModel` that shows a world of this task."""
@@ -385,30 +385,30 @@ class WarpVectorEnv(VectorEnv):
     @exclusive
     def config_rows(self) -> dict[str, np.ndarray]:
         """What each world has of the numbers that can differ: name -> values, (N,)."""
-        return self.task.numbers.rows(self._worlds.read("number_override"))
+        return self.task.numbers.rows(self._pool.read("number_override"))
 
     @exclusive
     def scene_pose(self, worlds: Sequence[int]) -> list[Any]:
         """Poses of the given worlds in that scene."""
-        return self._worlds.scene_pose(worlds)
+        return self._pool.scene_pose(worlds)
 
     @exclusive
     def bare_physics(self, repeats: int) -> float:
         """Seconds that the physics of `repeats` control steps takes alone, without the rest of a
         step; the same model, worlds and workers. It moves the worlds: reset afterwards."""
-        seconds = self._worlds.bare_physics(repeats)
+        seconds = self._pool.bare_physics(repeats)
         self._started = False
         return seconds
 
     @exclusive
     def contacts_per_world(self) -> float | None:
         """Mean contacts of a world in the last physics step; None for worlds without contacts."""
-        return self._worlds.contacts_per_world()
+        return self._pool.contacts_per_world()
 
     @exclusive
     def bytes_per_world(self) -> int:
         """Size of the saved state of one world [byte]."""
-        state = self._worlds.state_dict()
+        state = self._pool.state_dict()
         return sum(value.nbytes for value in state.values()) // self.num_envs
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -419,7 +419,7 @@ class WarpVectorEnv(VectorEnv):
             return
         self._use.closed = True
         if self._use.is_makers:
-            self._worlds.close()
+            self._pool.close()
 
     def __del__(self) -> None:
         if not self.closed and hasattr(self, "_use"):

@@ -87,13 +87,6 @@ def _read(fd: int, deadline: float | None) -> bytes:
         return part
 
 
-def perform(simulation: Any, name: str, arguments: dict[str, Any]) -> Any:
-    """What a call asks of a worker's simulation."""
-    if name == "contacts_per_world":
-        return simulation.engine.contacts_per_world()
-    return getattr(simulation, name)(**arguments)
-
-
 def task_reference(task: Task) -> dict[str, Any]:
     """How another process finds the same task: module, file, class and plain config."""
     cls = type(task)
