@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from proveout.envs.core import randomize, step_kernels
+from proveout.envs.core import randomize
+from proveout.envs.core.episode_statistics import EpisodeStatistics
 from proveout.envs.core.errors import ConfigError, StateError
 from proveout.envs.core.exchange import host_views
 from proveout.envs.core.graph import Graph
@@ -20,6 +21,7 @@ from proveout.envs.core.launches_only import launches_only
 from proveout.envs.core.reset_request import check_parameter
 from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.scene_pose import ScenePose
+from proveout.envs.core.step_kernels import StepKernels
 from proveout.envs.core.task import (
     STREAM_OBSERVATION_NOISE,
     STREAM_RANDOMIZATION,
@@ -79,23 +81,18 @@ class Simulation:
         self.reward_terms = self.array("core/reward_terms", (max(1, terms),), finite=False)
         self.kpi = self.array("core/kpi", (max(1, kpis),), finite=False)
         self.success = self.array("core/success", (), dtype=wp.bool)
-        self._term_sums = self.array("core/term_sums", (max(1, terms),))
-        self._kpi_sums = self.array("core/kpi_sums", (max(1, kpis),), finite=False)
-        self._episode_return = self.array("core/episode_return", ())
-        self._episode_steps = self.array("core/episode_steps", (), dtype=wp.int32)
-        self._partial = self.array("core/partial", (), dtype=wp.bool)
-        self._bad_start = self.array("core/bad_start", (), dtype=wp.int32)
+        self.bad_start = self.array("core/bad_start", (), dtype=wp.int32)
         drawn = max(1, len(task.randomizations))
         self.drawn = self.array("core/drawn", (drawn,))
-        self._done = wp.zeros(n, dtype=wp.bool, device=device)
+        self.statistics = EpisodeStatistics(self)
         self._all = wp.full(n, True, dtype=wp.bool, device=device)
-        self._step_kernels = step_kernels.StepConstants(task, device)
 
         self.engine = task.make_engine(n, device)
         self.command_size = len(self.engine.command_names)
         self.command = self.array("core/command", (self.command_size,))
         # What an episode's command begins with: zero, once the first runs are over.
         self.blank = wp.zeros(1, dtype=float, device=device)
+        self._kernels = StepKernels(self)
         if self.engine.num_worlds != n:
             raise ConfigError(
                 f"{task.id}: make_engine made {self.engine.num_worlds} worlds instead of {n}"
@@ -111,7 +108,7 @@ class Simulation:
             unwritten.check_reset()
             # From here on marks would be taken for numbers that are not finite.
             self._holds_back = True
-            step_kernels.hold_back(self, self._all)
+            self._kernels.hold_back(self._all)
 
         # The first runs are of new episodes in all worlds, without overrides.
         exchange["reset_mask"].fill_(True)
@@ -119,6 +116,7 @@ class Simulation:
         exchange["number_override"].fill_(math.nan)
         self._reset_graph = self.record(self._launch_reset, check_reset)
         self._step_graph = self.record(self.launch_step, unwritten.check_step)
+        exchange["times_invalid"].zero_()  # marks are no numbers, but nobody's fault
         self._physics_graph: Graph | None = None
         self.compile_seconds = time.perf_counter() - started
 
@@ -210,7 +208,7 @@ class Simulation:
     def launch_step(self) -> None:
         """Launch a control step, for a graph that somebody records; `step` replays our own."""
         ex, task, worlds = self.exchange, self.task, self.engine
-        step_kernels.begin(self)
+        self._kernels.begin()
         with self.hook("control"):
             self.hooks.control()
         if self._delay is not None:
@@ -227,22 +225,20 @@ class Simulation:
         with self.hook("evaluate"):
             self.hooks.evaluate()
         self._observe(self._all, ex["final_observation"])
-        step_kernels.finish(self)
-        self._launch_episode_start(self._done)
-        step_kernels.carry_over(self)
-        self._observe(self._done, ex["observation"])
-        step_kernels.hold_back(self, self._done)
+        self._kernels.finish()
+        self._launch_episode_start(ex["done"])
+        self._observe(ex["done"], ex["observation"])
+        self._kernels.hold_back(ex["done"])
 
     def _launch_reset(self) -> None:
         mask = self.exchange["reset_mask"]
-        step_kernels.start_at_phase(self)
+        self._kernels.start(mask)
         self._launch_episode_start(mask)
         self._observe(mask, self.exchange["observation"])
         if self._holds_back:
-            step_kernels.hold_back(self, mask)
+            self._kernels.hold_back(mask)
 
     def _launch_episode_start(self, mask: wp.array) -> None:
-        step_kernels.clear_episode(self, mask)
         if self.hooks.state is not None:
             self.hooks.state.clear(mask)
         self.hooks.numbers.write(mask, self.exchange["number_override"])

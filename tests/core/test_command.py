@@ -15,7 +15,7 @@ import warp as wp
 
 from proveout.assets.files.layout import Entry, Layout
 from proveout.envs import make_task, task_class
-from proveout.envs.core import registry, step_kernels
+from proveout.envs.core import registry
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.hooks import Step
 from proveout.envs.core.vector_env import WarpVectorEnv
@@ -171,9 +171,9 @@ def test_an_episode_begins_without_a_command_of_the_last_one():
     simulation = env._pool
     simulation.command.fill_(7.0)
     nobody = wp.zeros(4, dtype=wp.bool, device="cpu")
-    step_kernels.clear_episode(simulation, nobody)
+    simulation._kernels.start(nobody)
     assert (simulation.command.numpy() == 7.0).all()
-    step_kernels.clear_episode(simulation, simulation._all)
+    simulation._kernels.start(simulation._all)
     assert not simulation.command.numpy().any()
     env.close()
 
