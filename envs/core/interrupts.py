@@ -6,6 +6,10 @@ import signal
 import threading
 from typing import Any
 
+# Without the enumerations that `signal.signal` makes of handlers, by way of an exception for each
+# that is a function: it is called twice in a step.
+_set_handler = getattr(signal.signal, "__wrapped__", signal.signal)
+
 
 class InterruptsHeld:
     """Let Ctrl-C act only after this block."""
@@ -14,7 +18,7 @@ class InterruptsHeld:
         self._came: list[tuple[int, Any]] = []
         self._main = threading.get_ident() == threading.main_thread().ident
         if self._main:
-            self._before = signal.signal(signal.SIGINT, self._note)
+            self._before = _set_handler(signal.SIGINT, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
         self._came.append((number, frame))
@@ -23,7 +27,7 @@ class InterruptsHeld:
         if not self._main:
             return
         # None: a handler that Python did not install and cannot put back.
-        signal.signal(signal.SIGINT, signal.SIG_DFL if self._before is None else self._before)
+        _set_handler(signal.SIGINT, signal.SIG_DFL if self._before is None else self._before)
         if self._came:
             if callable(self._before):
                 self._before(*self._came[0])

@@ -361,6 +361,10 @@ class Simulation:
         else:
             self.exchange[name].assign(values)
 
+    def times_invalid(self) -> int:
+        """Times a world has been invalid since they were made."""
+        return int(self.read("times_invalid").sum())
+
     def contacts_per_world(self) -> float | None:
         """Mean contacts of a world in the last physics step; None without contacts."""
         return self.engine.contacts_per_world()

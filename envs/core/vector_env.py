@@ -14,20 +14,16 @@ from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.coerce import INT32_MAX, real_number, whole_number
 from proveout.envs.core.device import resolve_device
-from proveout.envs.core.errors import BadActionError, ConfigError, RenderError
+from proveout.envs.core.errors import ConfigError, RenderError
 from proveout.envs.core.memory import check_memory
 from proveout.envs.core.one_at_a_time import ONE_AT_A_TIME
 from proveout.envs.core.pool import make_pool
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
 from proveout.envs.core.simulation import Simulation
+from proveout.envs.core.step_arrays import step_arrays
 from proveout.envs.core.task import Task, TaskConfig
 from proveout.envs.core.use import Use, exclusive
-
-_OUTPUTS = (
-    "observation", "final_observation", "reward", "terminated", "truncated", "invalid_reason",
-    "statistics", "statistics_mask",
-)  # fmt: skip
 
 
 class WarpVectorEnv(VectorEnv):
@@ -122,16 +118,15 @@ class WarpVectorEnv(VectorEnv):
 
         with ONE_AT_A_TIME:
             self._pool = make_pool(task, num_envs, self._device, workers)
+        self._arrays = step_arrays(self._pool, array_type)
         self._use = Use(forks=isinstance(self._pool, Simulation) and self._device.is_cpu)
         self.workers = self._pool.workers
         self.compile_seconds = self._pool.compile_seconds
         self._phase_spread = phase_spread
-        self._action_shape = (num_envs, task.action_layout.size)
-        self._statistics_names = [name for name, _ in task.statistics]
+        self._no_statistics: dict[str, Any] = dict.fromkeys(name for name, _ in task.statistics)
         self._render_size = render_size
         self._renderer: Renderer | None = None
         self._started = False
-        self._invalid_worlds: Any = 0
 
     @property
     def device(self) -> str:
@@ -146,7 +141,7 @@ class WarpVectorEnv(VectorEnv):
     @property
     def invalid_worlds(self) -> int:
         """Times a world has been invalid since this environment was made."""
-        return int(self._invalid_worlds)
+        return self._pool.times_invalid()
 
     @exclusive
     def reset(
@@ -181,7 +176,7 @@ class WarpVectorEnv(VectorEnv):
             pool.write(name, values)
         pool.reset()
         self._started = True
-        return self._output(pool.read("observation")), {}
+        return self._arrays.tensor(pool.read("observation")), {}
 
     @exclusive
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -201,96 +196,17 @@ class WarpVectorEnv(VectorEnv):
         """
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
-        if self._device.is_cpu:
-            self._pool.write("action", self._host_action(actions))
-            self._pool.step()
-        else:
-            self._step_cuda(actions)
-        return self._result()
-
-    def _host_action(self, actions: Any) -> np.ndarray:
-        # What a training loop gives in every step, without the rest of this method: after a step of
-        # physics nothing of it is left in the processor's caches.
-        if (
-            type(actions) is np.ndarray
-            and actions.dtype == np.float32
-            and actions.shape == self._action_shape
-            and np.isfinite(actions).all()
-        ):
-            return actions
-        is_tensor = hasattr(actions, "detach")
-        shape = self.action_space.shape
-        try:
-            values = actions.detach().cpu().numpy() if is_tensor else np.asarray(actions)
-        except (TypeError, ValueError) as error:
-            raise BadActionError(f"actions of shape {shape} expected: {error}") from error
-        if values.shape != shape:
-            raise BadActionError(
-                f"actions of shape {shape} (worlds, action size) expected, got {values.shape}"
-            )
-        if not np.issubdtype(values.dtype, np.floating):
-            raise BadActionError(f"floating-point actions expected, got {values.dtype}")
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32, copy=False)
-        if self.array_type == "numpy" and not np.isfinite(values).all():
-            world = int(np.argwhere(~np.isfinite(values))[0, 0])
-            raise BadActionError(f"the action of world {world} is not finite: {values[world]}")
-        return values
-
-    def _step_cuda(self, actions: Any) -> None:
-        if self.array_type == "numpy":
-            self._pool.write("action", self._host_action(actions))
-            self._pool.step()
-            return
-        import torch
-
-        if tuple(actions.shape) != self.action_space.shape or actions.dtype != torch.float32:
-            raise BadActionError(
-                f"float32 actions of shape {self.action_space.shape} expected, "
-                f"got {actions.dtype} {tuple(actions.shape)}"
-            )
-        if str(actions.device) != self.device:
-            raise BadActionError(f"actions on {self.device} expected, got {actions.device}")
-        # On torch's own stream, the step is ordered with what the policy computes.
-        stream = wp.stream_from_torch(torch.cuda.current_stream(actions.device))
-        with wp.ScopedStream(stream):
-            source = wp.from_torch(actions.detach().contiguous())
-            wp.copy(self._pool.exchange["action"], source)  # type: ignore[union-attr]
-            self._pool.step()
-
-    def _output(self, values: np.ndarray) -> Any:
-        if self.array_type == "numpy":
-            return values.copy()
-        import torch
-
-        return torch.from_numpy(values.copy()).to(self.device)
-
-    def _read_all(self, names: Sequence[str]) -> list[Any]:
-        read = self._pool.read
-        if self.array_type == "numpy":
-            return [read(name).copy() for name in names]
-        if self._device.is_cpu:
-            return [self._output(read(name)) for name in names]
-        import torch
-
-        stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
-        exchange = self._pool.exchange  # type: ignore[union-attr]
-        with wp.ScopedStream(stream):
-            return [wp.to_torch(exchange[name]).clone() for name in names]
-
-    def _result(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        observation, final, reward, terminated, truncated, reason, statistics, counted = (
-            self._read_all(_OUTPUTS)
-        )
-        invalid = reason != 0
-        if self.array_type == "numpy":
-            self._invalid_worlds += np.count_nonzero(reason)
-        else:  # the count stays on the device until it is asked for
-            self._invalid_worlds = self._invalid_worlds + invalid.sum()
+        (
+            observation, final, reward, terminated, truncated, done, reason, invalid, statistics,
+            counted,
+        ) = self._arrays.step(actions)  # fmt: skip
+        # A copy of a dictionary that has its size already.
+        by_name = self._no_statistics.copy()
+        by_name.update(zip(self._no_statistics, statistics.T, strict=True))
         info = {
             "final_obs": final,
-            "_final_obs": terminated | truncated,
-            "episode_statistics": dict(zip(self._statistics_names, statistics.T, strict=True)),
+            "_final_obs": done,
+            "episode_statistics": by_name,
             "_episode_statistics": counted,
             "invalid": invalid,
             "invalid_reason": reason,
@@ -307,12 +223,7 @@ class WarpVectorEnv(VectorEnv):
         observation, final_observation, reward, terminated, truncated, invalid_reason, statistics,
         statistics_mask.
         """
-        import torch
-
-        if self._device.is_cpu:
-            return {name: torch.from_numpy(self._pool.read(name)) for name in _OUTPUTS}
-        exchange = self._pool.exchange  # type: ignore[union-attr]
-        return {name: wp.to_torch(exchange[name]) for name in _OUTPUTS}
+        return self._arrays.tensors()
 
     @exclusive
     def advance(self, actions: Any) -> None:
@@ -321,14 +232,14 @@ class WarpVectorEnv(VectorEnv):
         Args:
             actions: torch float32 on the device, shape (N, action size). Non-finite ones make
                 their worlds invalid.
+
+        Raises:
+            ConfigError: The worlds are on CUDA and `array_type` is "numpy": every step would go
+                through the host.
         """
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before advance()")
-        if self._device.is_cpu:
-            self._pool.write("action", actions.numpy())
-            self._pool.step()
-        else:
-            self._step_cuda(actions)
+        self._arrays.advance(actions)
 
     @exclusive
     def launch_step(self, actions: Any) -> None:
@@ -365,7 +276,7 @@ class WarpVectorEnv(VectorEnv):
         """
         self._pool.load_state_dict(state)
         self._started = True
-        return self._output(self._pool.read("observation"))
+        return self._arrays.tensor(self._pool.read("observation"))
 
     @exclusive
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -419,6 +330,7 @@ class WarpVectorEnv(VectorEnv):
             return
         self._use.closed = True
         if self._use.is_makers:
+            del self._arrays  # it looks at memory that goes with the workers
             self._pool.close()
 
     def __del__(self) -> None:

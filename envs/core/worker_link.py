@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -11,6 +12,12 @@ from typing import Any
 
 from proveout.envs.core import wire
 from proveout.envs.core.errors import ProveoutError, WorkerError
+
+
+@functools.cache
+def _packed(name: str) -> bytes:
+    """A call without arguments, as in every step."""
+    return wire.pack((name, {}))
 
 
 class WorkerLink:
@@ -44,7 +51,8 @@ class WorkerLink:
     def call(self, name: str, arguments: Mapping[str, Any], timeout: float) -> None:
         """Send a call without waiting for its reply."""
         try:
-            wire.send(self._calls, (name, dict(arguments)), time.monotonic() + timeout)
+            packed = wire.pack((name, dict(arguments))) if arguments else _packed(name)
+            wire.write(self._calls, packed, time.monotonic() + timeout)
         except TimeoutError as error:
             raise self._hung(timeout) from error
         except OSError as error:

@@ -55,6 +55,7 @@ class WorkerPool:
         self._own: Simulation | None = None
         self._slowest = 0.0
         self._closed = False
+        self._times_invalid = 0
         try:
             # They import while this process compiles; then they find its kernels.
             self._links = [WorkerLink(k, self._shared.fd) for k in range(1, workers)]
@@ -134,6 +135,12 @@ class WorkerPool:
         """Seconds of bare physics of the slowest worker, all running freely side by side."""
         return max(self._all("bare_physics", timeout=STARTUP_TIMEOUT, repeats=repeats))
 
+    def times_invalid(self) -> int:
+        """Times a world has been invalid since they were made, also when they are closed."""
+        if not self._closed:
+            self._times_invalid = int(self._host["times_invalid"].sum())
+        return self._times_invalid
+
     def contacts_per_world(self) -> float | None:
         """Mean contacts of a world in the last physics step."""
         parts = self._all("contacts_per_world")
@@ -146,6 +153,7 @@ class WorkerPool:
         """End the workers; those that do not end by themselves within 2 s are killed."""
         if self._closed:
             return
+        self.times_invalid()
         self._closed = True
         for link in self._links:
             link.hang_up()
