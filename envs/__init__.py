@@ -7,7 +7,7 @@ if __name__ == "envs":
     )
 
 from proveout.assets.files.layout import Entry, Layout
-from proveout.envs.core.check import check_vector_env
+from proveout.envs.check import check_vector_env
 from proveout.envs.core.columns import columns, starts
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.hooks import Step, action_rate, episode_key

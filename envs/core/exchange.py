@@ -37,7 +37,8 @@ def exchange_specs(task: Task) -> tuple[ArraySpec, ...]:
 
     In: action; for a reset: reset_mask, seed, world_id, episode, first_step, parameter_override,
     number_override.
-    Out: observation, final_observation, reward, terminated, truncated, invalid_reason,
+    Out: observation, final_observation, reward, terminated, truncated, done (either of them),
+    invalid_reason, invalid (any reason), times_invalid (steps since the worlds were made),
     statistics, statistics_mask, elapsed.
     """
     f, i, b = (wp.float32, np.float32), (wp.int32, np.int32), (wp.bool, np.bool_)
@@ -57,7 +58,10 @@ def exchange_specs(task: Task) -> tuple[ArraySpec, ...]:
         ArraySpec("reward", *f, 0),
         ArraySpec("terminated", *b, 0),
         ArraySpec("truncated", *b, 0),
+        ArraySpec("done", *b, 0),
         ArraySpec("invalid_reason", *i, 0),
+        ArraySpec("invalid", *b, 0),
+        ArraySpec("times_invalid", *i, 0),
         ArraySpec("statistics", *f, len(task.statistics)),
         ArraySpec("statistics_mask", *b, 0),
         ArraySpec("elapsed", *i, 0),

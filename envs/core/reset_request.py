@@ -14,7 +14,7 @@ from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE
 from proveout.envs.core.rng import STREAM_PHASE, host_uniform
 
 if TYPE_CHECKING:
-    from proveout.envs.core.simulation import Simulation
+    from proveout.envs.core.pool import Pool
     from proveout.envs.core.task import Task
 
 OPTIONS = ("reset_mask", "parameters", "config", "world_ids", "episodes")
@@ -148,13 +148,13 @@ class ResetRequest:
             "first_step": first_step,
         }
 
-    def overrides(self, now: np.ndarray, task: Task, simulation: Simulation) -> np.ndarray:
+    def overrides(self, now: np.ndarray, task: Task, pool: Pool) -> np.ndarray:
         """Values that replace random draws.
 
         Args:
             now: The present ones, (N, randomisations); NaN draws at random.
             task: Declares the randomisations.
-            simulation: Knows the quantities that they change.
+            pool: Knows the quantities that they change.
         """
         declared = dict(task.randomizations)
         override = now.copy()
@@ -162,7 +162,7 @@ class ResetRequest:
         for column, name in enumerate(declared):
             if name in self.parameters:
                 values = real_numbers(f"parameter {name}", self.parameters[name], self.num_envs)
-                check_parameter(name, declared[name], values, simulation)
+                check_parameter(name, declared[name], values, pool)
                 override[self.mask, column] = values[self.mask]
         for name in self.parameters:
             if name not in declared:
@@ -181,14 +181,14 @@ class ResetRequest:
         return unknown("randomisation", name, dict(task.randomizations))
 
 
-def check_parameter(name: str, declared: Any, values: np.ndarray, simulation: Simulation) -> None:
+def check_parameter(name: str, declared: Any, values: np.ndarray, pool: Pool) -> None:
     """Raise `ConfigError` unless each value is one of the quantity that is randomised.
 
     Args:
         name: Of the randomisation.
         declared: The `Randomization`.
         values: (N,), NaN where a world draws its own.
-        simulation: Knows the quantity.
+        pool: Knows the quantity.
     """
     given = values[~np.isnan(values)]
     if not len(given):
@@ -204,4 +204,4 @@ def check_parameter(name: str, declared: Any, values: np.ndarray, simulation: Si
         if low < 0.0:
             raise ConfigError(f"parameter {name}: not below 0, got {low:g}")
         return
-    simulation.check_parameter(name, (low, high))
+    pool.check_parameter(name, (low, high))

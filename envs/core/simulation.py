@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from proveout.envs.core import randomize, step_kernels
+from proveout.envs.core import randomize
+from proveout.envs.core.episode_statistics import EpisodeStatistics
 from proveout.envs.core.errors import ConfigError, StateError
-from proveout.envs.core.graph import Graph, launches_only
+from proveout.envs.core.exchange import host_views
+from proveout.envs.core.graph import Graph
 from proveout.envs.core.hooks import Hooks
+from proveout.envs.core.launches_only import launches_only
 from proveout.envs.core.reset_request import check_parameter
 from proveout.envs.core.rng import STREAM_OBSERVATION_NOISE, STREAM_RANDOMIZATION
 from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.scene_pose import ScenePose
+from proveout.envs.core.step_kernels import StepKernels
 from proveout.envs.core.task import Task
 from proveout.envs.core.task_state import TaskState
 from proveout.envs.core.unwritten import Unwritten
@@ -45,13 +49,18 @@ class Simulation:
         kpi: This step's KPI values, shape (N, KPIs).
         elapsed: Control steps since the episode began, this one included, shape (N,).
         seed, world_id, episode: Key of the random numbers, shape (N,).
+
+    With `workers` it is also the pool of a vector environment whose worlds live in one process.
     """
+
+    workers = 1
 
     def __init__(self, task: Task, exchange: Mapping[str, wp.array], device: wp.Device) -> None:
         started = time.perf_counter()
         self.task = task
         self.device = device
         self.exchange = exchange
+        self._host = host_views(exchange) if device.is_cpu else {}
         self.num_worlds = n = int(exchange["reward"].shape[0])
         self._state: dict[str, wp.array] = {}
         # Saved arrays in which a NaN has a meaning.
@@ -69,23 +78,18 @@ class Simulation:
         self.reward_terms = self.array("core/reward_terms", (max(1, terms),), finite=False)
         self.kpi = self.array("core/kpi", (max(1, kpis),), finite=False)
         self.success = self.array("core/success", (), dtype=wp.bool)
-        self._term_sums = self.array("core/term_sums", (max(1, terms),))
-        self._kpi_sums = self.array("core/kpi_sums", (max(1, kpis),), finite=False)
-        self._episode_return = self.array("core/episode_return", ())
-        self._episode_steps = self.array("core/episode_steps", (), dtype=wp.int32)
-        self._partial = self.array("core/partial", (), dtype=wp.bool)
-        self._bad_start = self.array("core/bad_start", (), dtype=wp.int32)
+        self.bad_start = self.array("core/bad_start", (), dtype=wp.int32)
         drawn = max(1, len(task.randomizations))
         self.drawn = self.array("core/drawn", (drawn,))
-        self._done = wp.zeros(n, dtype=wp.bool, device=device)
+        self.statistics = EpisodeStatistics(self)
         self._all = wp.full(n, True, dtype=wp.bool, device=device)
-        self._step_kernels = step_kernels.StepConstants(task, device)
 
         self.engine = task.make_engine(n, device)
         self.command_size = len(self.engine.command_names)
         self.command = self.array("core/command", (self.command_size,))
         # What an episode's command begins with: zero, once the first runs are over.
         self.blank = wp.zeros(1, dtype=float, device=device)
+        self._kernels = StepKernels(self)
         if self.engine.num_worlds != n:
             raise ConfigError(
                 f"{task.id}: make_engine made {self.engine.num_worlds} worlds instead of {n}"
@@ -101,7 +105,7 @@ class Simulation:
             unwritten.check_reset()
             # From here on marks would be taken for numbers that are not finite.
             self._holds_back = True
-            step_kernels.hold_back(self, self._all)
+            self._kernels.hold_back(self._all)
 
         # The first runs are of new episodes in all worlds, without overrides.
         exchange["reset_mask"].fill_(True)
@@ -109,6 +113,7 @@ class Simulation:
         exchange["number_override"].fill_(math.nan)
         self._reset_graph = self.record(self._launch_reset, check_reset)
         self._step_graph = self.record(self.launch_step, unwritten.check_step)
+        exchange["times_invalid"].zero_()  # marks are no numbers, but nobody's fault
         self._physics_graph: Graph | None = None
         self.compile_seconds = time.perf_counter() - started
 
@@ -203,7 +208,7 @@ class Simulation:
     def launch_step(self) -> None:
         """Launch a control step, for a graph that somebody records; `step` replays our own."""
         ex, task, worlds = self.exchange, self.task, self.engine
-        step_kernels.begin(self)
+        self._kernels.begin()
         with self.hook("control"):
             self.hooks.control()
         if self._delay is not None:
@@ -220,22 +225,20 @@ class Simulation:
         with self.hook("evaluate"):
             self.hooks.evaluate()
         self._observe(self._all, ex["final_observation"])
-        step_kernels.finish(self)
-        self._launch_episode_start(self._done)
-        step_kernels.carry_over(self)
-        self._observe(self._done, ex["observation"])
-        step_kernels.hold_back(self, self._done)
+        self._kernels.finish()
+        self._launch_episode_start(ex["done"])
+        self._observe(ex["done"], ex["observation"])
+        self._kernels.hold_back(ex["done"])
 
     def _launch_reset(self) -> None:
         mask = self.exchange["reset_mask"]
-        step_kernels.start_at_phase(self)
+        self._kernels.start(mask)
         self._launch_episode_start(mask)
         self._observe(mask, self.exchange["observation"])
         if self._holds_back:
-            step_kernels.hold_back(self, mask)
+            self._kernels.hold_back(mask)
 
     def _launch_episode_start(self, mask: wp.array) -> None:
-        step_kernels.clear_episode(self, mask)
         if self.hooks.state is not None:
             self.hooks.state.clear(mask)
         self.hooks.numbers.write(mask, self.exchange["number_override"])
@@ -349,6 +352,28 @@ class Simulation:
             self.engine.after_randomize(self._all)
         self.engine.refresh(self._all)
         wp.synchronize_device(self.device)
+
+    def read(self, name: str) -> np.ndarray:
+        """An exchange array on the host: on the CPU a view that the next step overwrites."""
+        return self._host[name] if self._host else self.exchange[name].numpy()
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write a whole exchange array from the host."""
+        if self._host:
+            self._host[name][...] = values
+        else:
+            self.exchange[name].assign(values)
+
+    def times_invalid(self) -> int:
+        """Times a world has been invalid since they were made."""
+        return int(self.read("times_invalid").sum())
+
+    def contacts_per_world(self) -> float | None:
+        """Mean contacts of a world in the last physics step; None without contacts."""
+        return self.engine.contacts_per_world()
+
+    def close(self) -> None:
+        """Nothing outlives this object."""
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Poses for a renderer of the given worlds of this process."""

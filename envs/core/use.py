@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from proveout.envs.core.errors import ClosedError, InUseError
-from proveout.envs.core.graph import ONE_AT_A_TIME
+from proveout.envs.core.one_at_a_time import ONE_AT_A_TIME
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 

@@ -13,19 +13,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from proveout.envs.core.coerce import INT32_MAX, real_number, whole_number
-from proveout.envs.core.errors import BadActionError, ConfigError, RenderError
-from proveout.envs.core.graph import ONE_AT_A_TIME, resolve_device
+from proveout.envs.core.device import resolve_device
+from proveout.envs.core.errors import ConfigError, RenderError
 from proveout.envs.core.memory import check_memory
+from proveout.envs.core.one_at_a_time import ONE_AT_A_TIME
+from proveout.envs.core.pool import make_pool
 from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
+from proveout.envs.core.simulation import Simulation
+from proveout.envs.core.step_arrays import step_arrays
 from proveout.envs.core.task import Task, TaskConfig
 from proveout.envs.core.use import Use, exclusive
-from proveout.envs.core.workers import InProcess, make_pool
-
-_OUTPUTS = (
-    "observation", "final_observation", "reward", "terminated", "truncated", "invalid_reason",
-    "statistics", "statistics_mask",
-)  # fmt: skip
 
 
 class WarpVectorEnv(VectorEnv):
@@ -119,17 +117,16 @@ class WarpVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         with ONE_AT_A_TIME:
-            self._worlds = make_pool(task, num_envs, self._device, workers)
-        self._use = Use(forks=isinstance(self._worlds, InProcess) and self._device.is_cpu)
-        self.workers = self._worlds.workers
-        self.compile_seconds = self._worlds.compile_seconds
+            self._pool = make_pool(task, num_envs, self._device, workers)
+        self._arrays = step_arrays(self._pool, array_type)
+        self._use = Use(forks=isinstance(self._pool, Simulation) and self._device.is_cpu)
+        self.workers = self._pool.workers
+        self.compile_seconds = self._pool.compile_seconds
         self._phase_spread = phase_spread
-        self._action_shape = (num_envs, task.action_layout.size)
-        self._statistics_names = [name for name, _ in task.statistics]
+        self._no_statistics: dict[str, Any] = dict.fromkeys(name for name, _ in task.statistics)
         self._render_size = render_size
         self._renderer: Renderer | None = None
         self._started = False
-        self._invalid_worlds: Any = 0
 
     @property
     def device(self) -> str:
@@ -144,7 +141,7 @@ class WarpVectorEnv(VectorEnv):
     @property
     def invalid_worlds(self) -> int:
         """Times a world has been invalid since this environment was made."""
-        return int(self._invalid_worlds)
+        return self._pool.times_invalid()
 
     @exclusive
     def reset(
@@ -164,12 +161,11 @@ class WarpVectorEnv(VectorEnv):
             Observations, shape (N, size), and info.
         """
         asked = ResetRequest(self.num_envs, not self._started, seed, options)
-        worlds, read = self._worlds, self._worlds.read
+        pool = self._pool
+        read = pool.read
         now = {name: read(name) for name in ("seed", "world_id", "episode")}
         arrays = asked.keys(now, self._phase_spread, self.task.max_episode_steps)
-        arrays["parameter_override"] = asked.overrides(
-            read("parameter_override"), self.task, worlds.simulation
-        )
+        arrays["parameter_override"] = asked.overrides(read("parameter_override"), self.task, pool)
         arrays["number_override"] = self.task.numbers.overrides(
             asked.config, read("number_override"), asked.mask, arrays["parameter_override"]
         )
@@ -177,10 +173,10 @@ class WarpVectorEnv(VectorEnv):
         if asked.seed is not None:
             self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(asked.seed)
         for name, values in arrays.items():
-            worlds.write(name, values)
-        worlds.reset()
+            pool.write(name, values)
+        pool.reset()
         self._started = True
-        return self._output(worlds.read("observation")), {}
+        return self._arrays.tensor(pool.read("observation")), {}
 
     @exclusive
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -200,96 +196,17 @@ class WarpVectorEnv(VectorEnv):
         """
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
-        if self._device.is_cpu:
-            self._worlds.write("action", self._host_action(actions))
-            self._worlds.step()
-        else:
-            self._step_cuda(actions)
-        return self._result()
-
-    def _host_action(self, actions: Any) -> np.ndarray:
-        # What a training loop gives in every step, without the rest of this method: after a step of
-        # physics nothing of it is left in the processor's caches.
-        if (
-            type(actions) is np.ndarray
-            and actions.dtype == np.float32
-            and actions.shape == self._action_shape
-            and np.isfinite(actions).all()
-        ):
-            return actions
-        is_tensor = hasattr(actions, "detach")
-        shape = self.action_space.shape
-        try:
-            values = actions.detach().cpu().numpy() if is_tensor else np.asarray(actions)
-        except (TypeError, ValueError) as error:
-            raise BadActionError(f"actions of shape {shape} expected: {error}") from error
-        if values.shape != shape:
-            raise BadActionError(
-                f"actions of shape {shape} (worlds, action size) expected, got {values.shape}"
-            )
-        if not np.issubdtype(values.dtype, np.floating):
-            raise BadActionError(f"floating-point actions expected, got {values.dtype}")
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32, copy=False)
-        if self.array_type == "numpy" and not np.isfinite(values).all():
-            world = int(np.argwhere(~np.isfinite(values))[0, 0])
-            raise BadActionError(f"the action of world {world} is not finite: {values[world]}")
-        return values
-
-    def _step_cuda(self, actions: Any) -> None:
-        if self.array_type == "numpy":
-            self._worlds.write("action", self._host_action(actions))
-            self._worlds.step()
-            return
-        import torch
-
-        if tuple(actions.shape) != self.action_space.shape or actions.dtype != torch.float32:
-            raise BadActionError(
-                f"float32 actions of shape {self.action_space.shape} expected, "
-                f"got {actions.dtype} {tuple(actions.shape)}"
-            )
-        if str(actions.device) != self.device:
-            raise BadActionError(f"actions on {self.device} expected, got {actions.device}")
-        # On torch's own stream, the step is ordered with what the policy computes.
-        stream = wp.stream_from_torch(torch.cuda.current_stream(actions.device))
-        with wp.ScopedStream(stream):
-            source = wp.from_torch(actions.detach().contiguous())
-            wp.copy(self._worlds.exchange["action"], source)  # type: ignore[union-attr]
-            self._worlds.step()
-
-    def _output(self, values: np.ndarray) -> Any:
-        if self.array_type == "numpy":
-            return values.copy()
-        import torch
-
-        return torch.from_numpy(values.copy()).to(self.device)
-
-    def _read_all(self, names: Sequence[str]) -> list[Any]:
-        read = self._worlds.read
-        if self.array_type == "numpy":
-            return [read(name).copy() for name in names]
-        if self._device.is_cpu:
-            return [self._output(read(name)) for name in names]
-        import torch
-
-        stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
-        exchange = self._worlds.exchange  # type: ignore[union-attr]
-        with wp.ScopedStream(stream):
-            return [wp.to_torch(exchange[name]).clone() for name in names]
-
-    def _result(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        observation, final, reward, terminated, truncated, reason, statistics, counted = (
-            self._read_all(_OUTPUTS)
-        )
-        invalid = reason != 0
-        if self.array_type == "numpy":
-            self._invalid_worlds += np.count_nonzero(reason)
-        else:  # the count stays on the device until it is asked for
-            self._invalid_worlds = self._invalid_worlds + invalid.sum()
+        (
+            observation, final, reward, terminated, truncated, done, reason, invalid, statistics,
+            counted,
+        ) = self._arrays.step(actions)  # fmt: skip
+        # A copy of a dictionary that has its size already.
+        by_name = self._no_statistics.copy()
+        by_name.update(zip(self._no_statistics, statistics.T, strict=True))
         info = {
             "final_obs": final,
-            "_final_obs": terminated | truncated,
-            "episode_statistics": dict(zip(self._statistics_names, statistics.T, strict=True)),
+            "_final_obs": done,
+            "episode_statistics": by_name,
             "_episode_statistics": counted,
             "invalid": invalid,
             "invalid_reason": reason,
@@ -306,12 +223,7 @@ class WarpVectorEnv(VectorEnv):
         observation, final_observation, reward, terminated, truncated, invalid_reason, statistics,
         statistics_mask.
         """
-        import torch
-
-        if self._device.is_cpu:
-            return {name: torch.from_numpy(self._worlds.read(name)) for name in _OUTPUTS}
-        exchange = self._worlds.exchange  # type: ignore[union-attr]
-        return {name: wp.to_torch(exchange[name]) for name in _OUTPUTS}
+        return self._arrays.tensors()
 
     @exclusive
     def advance(self, actions: Any) -> None:
@@ -320,14 +232,14 @@ class WarpVectorEnv(VectorEnv):
         Args:
             actions: torch float32 on the device, shape (N, action size). Non-finite ones make
                 their worlds invalid.
+
+        Raises:
+            ConfigError: The worlds are on CUDA and `array_type` is "numpy": every step would go
+                through the host.
         """
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before advance()")
-        if self._device.is_cpu:
-            self._worlds.write("action", actions.numpy())
-            self._worlds.step()
-        else:
-            self._step_cuda(actions)
+        self._arrays.advance(actions)
 
     @exclusive
     def launch_step(self, actions: Any) -> None:
@@ -339,17 +251,17 @@ class WarpVectorEnv(VectorEnv):
         Args:
             actions: As in `advance`; its memory must stay where it is.
         """
-        if not isinstance(self._worlds, InProcess):
+        if not isinstance(self._pool, Simulation):
             raise ConfigError("worlds in worker processes cannot be recorded; use workers=1")
-        wp.copy(self._worlds.exchange["action"], wp.from_torch(actions.detach()))
-        self._worlds.launch_step()
+        wp.copy(self._pool.exchange["action"], wp.from_torch(actions.detach()))
+        self._pool.launch_step()
 
     @exclusive
     def state_dict(self) -> dict[str, np.ndarray]:
         """Everything that determines the future of all worlds, as numpy arrays (N, ...)."""
         if not self._started:
             raise gymnasium.error.ResetNeeded("call reset() before state_dict()")
-        return self._worlds.state_dict()
+        return self._pool.state_dict()
 
     @exclusive
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> Any:
@@ -362,9 +274,9 @@ class WarpVectorEnv(VectorEnv):
             StateError: It does not fit, or holds a number that no world can have, such as a NaN;
                 nothing has been changed then.
         """
-        self._worlds.load_state_dict(state)
+        self._pool.load_state_dict(state)
         self._started = True
-        return self._output(self._worlds.read("observation"))
+        return self._arrays.tensor(self._pool.read("observation"))
 
     @exclusive
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -375,7 +287,7 @@ class WarpVectorEnv(VectorEnv):
             self._renderer = Renderer(
                 self.scene(), len(self.render_worlds), self._render_size, self._device
             )
-        return self._renderer.render(self._worlds.scene_pose(self.render_worlds))
+        return self._renderer.render(self._pool.scene_pose(self.render_worlds))
 
     def scene(self) -> Any:
         """The `mujoco.MjModel` that shows a world of this task."""
@@ -384,30 +296,30 @@ class WarpVectorEnv(VectorEnv):
     @exclusive
     def config_rows(self) -> dict[str, np.ndarray]:
         """What each world has of the numbers that can differ: name -> values, (N,)."""
-        return self.task.numbers.rows(self._worlds.read("number_override"))
+        return self.task.numbers.rows(self._pool.read("number_override"))
 
     @exclusive
     def scene_pose(self, worlds: Sequence[int]) -> list[Any]:
         """Poses of the given worlds in that scene."""
-        return self._worlds.scene_pose(worlds)
+        return self._pool.scene_pose(worlds)
 
     @exclusive
     def bare_physics(self, repeats: int) -> float:
         """Seconds that the physics of `repeats` control steps takes alone, without the rest of a
         step; the same model, worlds and workers. It moves the worlds: reset afterwards."""
-        seconds = self._worlds.bare_physics(repeats)
+        seconds = self._pool.bare_physics(repeats)
         self._started = False
         return seconds
 
     @exclusive
     def contacts_per_world(self) -> float | None:
         """Mean contacts of a world in the last physics step; None for worlds without contacts."""
-        return self._worlds.contacts_per_world()
+        return self._pool.contacts_per_world()
 
     @exclusive
     def bytes_per_world(self) -> int:
         """Size of the saved state of one world [byte]."""
-        state = self._worlds.state_dict()
+        state = self._pool.state_dict()
         return sum(value.nbytes for value in state.values()) // self.num_envs
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -418,7 +330,8 @@ class WarpVectorEnv(VectorEnv):
             return
         self._use.closed = True
         if self._use.is_makers:
-            self._worlds.close()
+            del self._arrays  # it looks at memory that goes with the workers
+            self._pool.close()
 
     def __del__(self) -> None:
         if not self.closed and hasattr(self, "_use"):

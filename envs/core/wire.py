@@ -33,8 +33,18 @@ def send(fd: int, message: Any, deadline: float | None = None) -> None:
         message: Anything that can be pickled.
         deadline: `time.monotonic()` after which `TimeoutError` is raised; None waits for ever.
     """
+    write(fd, pack(message), deadline)
+
+
+def pack(message: Any) -> bytes:
+    """A message as it goes through a pipe."""
     payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    data = memoryview(_HEADER.pack(len(payload)) + payload)
+    return _HEADER.pack(len(payload)) + payload
+
+
+def write(fd: int, packed: bytes, deadline: float | None = None) -> None:
+    """As `send`, of a message from `pack`."""
+    data = memoryview(packed)
     while data:
         try:
             data = data[os.write(fd, data) :]
@@ -85,13 +95,6 @@ def _read(fd: int, deadline: float | None) -> bytes:
         if not part:
             raise EOFError
         return part
-
-
-def perform(simulation: Any, name: str, arguments: dict[str, Any]) -> Any:
-    """What a call asks of a worker's simulation."""
-    if name == "contacts_per_world":
-        return simulation.engine.contacts_per_world()
-    return getattr(simulation, name)(**arguments)
 
 
 def task_reference(task: Task) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A worker process: one slice of the worlds, driven over pipes; started by `workers`."""
+"""A worker process: one slice of the worlds, driven over pipes; started by `worker_link`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def serve(shared_fd: int, calls: int, replies: int, lifeline: int) -> None:
             elif simulation is None:
                 raise RuntimeError(f"{name} before build")
             else:
-                value = wire.perform(simulation, name, arguments)
+                value = getattr(simulation, name)(**arguments)
             answer = ("value", value)
         except ProveoutError as error:
             answer = ("error", error)

@@ -15,7 +15,7 @@ import warp as wp
 
 from proveout.assets.files.layout import Entry, Layout
 from proveout.envs import make_task, task_class
-from proveout.envs.core import registry, step_kernels
+from proveout.envs.core import registry
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.hooks import Step
 from proveout.envs.core.vector_env import WarpVectorEnv
@@ -168,12 +168,12 @@ def test_a_launch_that_warp_refuses_is_told_with_its_line():
 def test_an_episode_begins_without_a_command_of_the_last_one():
     env = make(TwoForSix())
     env.reset(seed=1)
-    simulation = env._worlds.simulation
+    simulation = env._pool
     simulation.command.fill_(7.0)
     nobody = wp.zeros(4, dtype=wp.bool, device="cpu")
-    step_kernels.clear_episode(simulation, nobody)
+    simulation._kernels.start(nobody)
     assert (simulation.command.numpy() == 7.0).all()
-    step_kernels.clear_episode(simulation, simulation._all)
+    simulation._kernels.start(simulation._all)
     assert not simulation.command.numpy().any()
     env.close()
 
@@ -181,6 +181,6 @@ def test_an_episode_begins_without_a_command_of_the_last_one():
 def test_the_default_task_of_each_engine_is_as_wide_as_its_commands():
     for env_id, width in (("proveout/Reach-v0", 6), ("proveout/Highway-v0", 2)):
         env = make(make_task(env_id))
-        names = env._worlds.simulation.engine.command_names
-        assert len(names) == width == env._worlds.simulation.command.shape[1]
+        names = env._pool.engine.command_names
+        assert len(names) == width == env._pool.command.shape[1]
         env.close()

@@ -90,7 +90,7 @@ def planted(env, sequence, at, change):
     expected = {key: value[at:] for key, value in undisturbed.items()}
     change(state)
     # What went wrong inside the engine; a saved state would be refused with it.
-    simulation = env._worlds.simulation
+    simulation = env._pool
     for name, array in simulation._all_state().items():
         array.assign(state[name])
     simulation.engine.refresh(simulation._all)

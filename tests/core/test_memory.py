@@ -4,8 +4,8 @@ import pytest
 
 from proveout.envs import make_task, make_vector
 from proveout.envs.core import memory
+from proveout.envs.core.device import resolve_device
 from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.graph import resolve_device
 
 
 @pytest.mark.parametrize("task_id", ["proveout/Highway-v0", "proveout/Reach-v0"])

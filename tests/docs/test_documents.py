@@ -108,7 +108,7 @@ def test_the_marker_of_the_guide_moves(tmp_path):
     drawn = {"render_mode": "rgb_array", "render_worlds": (0, 1)}
     envs = WarpVectorEnv(task, 2, device="cpu", workers=1, **drawn)
     envs.reset(seed=0)
-    goal = envs._worlds.simulation.hooks.state.arrays["goal"]
+    goal = envs._pool.hooks.state.arrays["goal"]
     goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.3]], np.float32))
     together = envs.render()
     goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.0]], np.float32))

@@ -24,7 +24,7 @@ def env():
 
 def road_worlds(env: WarpVectorEnv):
     """The engine beneath a local environment."""
-    return env._worlds.simulation.engine
+    return env._pool.engine
 
 
 def straight(env: WarpVectorEnv) -> np.ndarray:

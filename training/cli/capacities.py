@@ -35,7 +35,7 @@ class CapacitiesFlags:
 def run(arguments: Sequence[str], prog: str, text: str) -> int:
     """Measure the room that a task's worlds need."""
     from proveout.envs import make_task
-    from proveout.envs.core.graph import resolve_device
+    from proveout.envs.core.device import resolve_device
     from proveout.envs.core.memory import check_memory
     from proveout.envs.factory.task import ArticulatedTask
     from proveout.training.cli.arguments import UsageError

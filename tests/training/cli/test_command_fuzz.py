@@ -130,7 +130,7 @@ def _nothing_really_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setattr(learning, "_warm_up", lambda *_: None)
         patch.setattr("proveout.training.learn.divergence.learn", reach)
         patch.setattr("proveout.training.evaluation.capacities.measure_capacities", reach)
-        patch.setattr("proveout.envs.core.check.run.check_hooks", reach)
+        patch.setattr("proveout.envs.check.run.check_hooks", reach)
         patch.setattr(doctor, "examine", lambda: {"ok": False, "checks": []})
         yield
 

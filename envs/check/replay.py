@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from proveout.envs.core.check.data import host, is_array, leaves, rows, same
-from proveout.envs.core.check.report import Recorder
-from proveout.envs.core.check.session import Session, Step, ends, final_row
-from proveout.envs.core.check.step import identical_worlds
+from proveout.envs.check.data import host, is_array, leaves, rows, same
+from proveout.envs.check.report import Recorder
+from proveout.envs.check.session import Session, Step, ends, final_row
+from proveout.envs.check.step import identical_worlds
 
 # Far enough that seed + i, which Gymnasium gives to world i, does not meet the other seed's.
 OTHER_SEED = 7919

@@ -9,7 +9,7 @@ from broken_envs import DEFECTS, TORCH_DEFECTS, Cart
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from proveout.envs.core.check import CHECKS, CheckError, check_vector_env
+from proveout.envs.check import CHECKS, CheckError, check_vector_env
 
 STEPS = 40
 

@@ -8,9 +8,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
-from proveout.envs.core.check.data import finite, host
-from proveout.envs.core.check.report import Recorder
-from proveout.envs.core.check.session import Session
+from proveout.envs.check.data import finite, host
+from proveout.envs.check.report import Recorder
+from proveout.envs.check.session import Session
 
 
 def check_step_before_reset(env: VectorEnv, seed: int, record: Recorder) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.vector import VectorEnv
 
-from proveout.envs.core.check.data import (
+from proveout.envs.check.data import (
     finite,
     host,
     is_array,
@@ -16,8 +16,8 @@ from proveout.envs.core.check.data import (
     same,
     space_leaves,
 )
-from proveout.envs.core.check.report import Recorder
-from proveout.envs.core.check.session import Step, ends
+from proveout.envs.check.report import Recorder
+from proveout.envs.check.session import Step, ends
 from proveout.envs.core.invalid import Invalid
 
 # Info without a mask: it speaks of every world at every step, or has a check of its own.

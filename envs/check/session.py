@@ -10,7 +10,7 @@ from gymnasium import Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
-from proveout.envs.core.check.data import host, is_tensor, leaves, rows, same
+from proveout.envs.check.data import host, is_tensor, leaves, rows, same
 
 # Largest relative difference of equal worlds on CUDA, where sums are not in a fixed order, and the
 # number of steps for which it is held: contacts then magnify a rounding error.

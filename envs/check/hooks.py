@@ -15,8 +15,8 @@ import tempfile
 import time
 from typing import Any
 
+from proveout.envs.check.report import Recorder
 from proveout.envs.core import wire
-from proveout.envs.core.check.report import Recorder
 from proveout.envs.core.errors import WorkerError
 from proveout.envs.core.task import Task
 
@@ -44,7 +44,7 @@ def check_hooks(task: Task, seed: int, record: Recorder) -> None:
     replies_out, replies_in = os.pipe()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "proveout.envs.core.check.hooks_process", str(calls_out),
+            [sys.executable, "-m", "proveout.envs.check.hooks_process", str(calls_out),
              str(replies_in)],
             pass_fds=(calls_out, replies_in), stdin=subprocess.DEVNULL, stdout=said, stderr=said,
             env={**os.environ, wire.WORKER_VARIABLE: "hooks"},

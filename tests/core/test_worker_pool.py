@@ -15,8 +15,9 @@ import warp as wp
 from toy_point import Point, PointConfig
 from toy_tasks import Boxes
 
-from proveout.envs.core import workers
+from proveout.envs.core import worker_pool
 from proveout.envs.core.errors import ModelError, WorkerError
+from proveout.envs.core.pool import default_workers
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.reach import Reach
 
@@ -45,7 +46,7 @@ def roll(env, sequence, seed=3):
 
 def pids(env):
     """Worker 1 and those after it; worker 0 is this process."""
-    return [link._process.pid for link in env._worlds._links]
+    return [link._process.pid for link in env._pool._links]
 
 
 def alive(pid):
@@ -152,14 +153,14 @@ def test_a_killed_worker_is_named_within_seconds(pair):
 @pytest.mark.parametrize("size", [0, 400_000])
 def test_a_worker_that_hangs_is_named(pair, monkeypatch, size):
     """Also when it does not read a call that is larger than a pipe's buffer."""
-    monkeypatch.setattr(workers, "STEP_TIMEOUT", 1.0)
-    monkeypatch.setattr(workers, "STEP_TIMEOUT_FACTOR", 0.0)
+    monkeypatch.setattr(worker_pool, "STEP_TIMEOUT", 1.0)
+    monkeypatch.setattr(worker_pool, "STEP_TIMEOUT_FACTOR", 0.0)
     numbers = pids(pair)
     calls = [{"repeats": 0}, {"repeats": np.zeros(size)}]
     os.kill(numbers[0], signal.SIGSTOP)
     started = time.monotonic()
     with pytest.raises(WorkerError, match=rf"worker 1 \(pid {numbers[0]}\) has not answered"):
-        pair._worlds._call("bare_physics", calls)
+        pair._pool._call("bare_physics", calls)
     assert time.monotonic() - started < 6.0
     assert wait_until_gone(numbers, 2.0) == []
 
@@ -216,7 +217,7 @@ from toy_point import Point
 if __name__ == "__main__":
     env = WarpVectorEnv(Point(), 4, device="cpu", workers=2)
     env.reset(seed=0)
-    print(json.dumps([link._process.pid for link in env._worlds._links]), flush=True)
+    print(json.dumps([link._process.pid for link in env._pool._links]), flush=True)
     while True:
         env.step(np.zeros((4, 3), np.float32))
 """
@@ -286,7 +287,7 @@ print("made")
 
 
 def test_a_script_without_a_guard_is_told_and_does_not_multiply(tmp_path):
-    if workers.default_workers(4, wp.get_device("cpu")) < 2:
+    if default_workers(4, wp.get_device("cpu")) < 2:
         pytest.skip("one core: no workers by default")
     script = tmp_path / "unguarded.py"
     script.write_text(UNGUARDED.format(tests=str(TESTS), workers=None))

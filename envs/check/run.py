@@ -11,15 +11,15 @@ from gymnasium import Space
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from proveout.envs.core.check.autoreset import check_autoreset, check_metadata
-from proveout.envs.core.check.data import space_leaves
-from proveout.envs.core.check.hooks import check_hooks
-from proveout.envs.core.check.inputs import (
+from proveout.envs.check.autoreset import check_autoreset, check_metadata
+from proveout.envs.check.data import space_leaves
+from proveout.envs.check.hooks import check_hooks
+from proveout.envs.check.inputs import (
     check_bad_actions,
     check_close,
     check_step_before_reset,
 )
-from proveout.envs.core.check.replay import (
+from proveout.envs.check.replay import (
     check_other_run,
     check_reset_mask,
     check_seed_list,
@@ -28,9 +28,9 @@ from proveout.envs.core.check.replay import (
     incomparable,
     is_warp,
 )
-from proveout.envs.core.check.report import CheckReport, Recorder
-from proveout.envs.core.check.session import Session, Step
-from proveout.envs.core.check.step import check_step, check_unchanged, check_validity
+from proveout.envs.check.report import CheckReport, Recorder
+from proveout.envs.check.session import Session, Step
+from proveout.envs.check.step import check_step, check_unchanged, check_validity
 from proveout.envs.core.task import Task
 
 # Checks that every step of the first rollout makes, beside that of the observation.

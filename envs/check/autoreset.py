@@ -6,10 +6,10 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.vector import AutoresetMode
 
-from proveout.envs.core.check.data import rows, same
-from proveout.envs.core.check.report import Recorder
-from proveout.envs.core.check.session import Session, Step, ends, final_row
-from proveout.envs.core.check.step import check_observation
+from proveout.envs.check.data import rows, same
+from proveout.envs.check.report import Recorder
+from proveout.envs.check.session import Session, Step, ends, final_row
+from proveout.envs.check.step import check_observation
 
 MODES = ", ".join(mode.name for mode in AutoresetMode)
 
