@@ -36,7 +36,7 @@ def exchange_specs(task: Task) -> tuple[ArraySpec, ...]:
     """The exchange of a task.
 
     In: action; for a reset: reset_mask, seed, world_id, episode, first_step, parameter_override,
-    number_override.
+    number_override; of the episodes that wait: next_waits, next_seed, ...
     Out: observation, final_observation, reward, terminated, truncated, done (either of them),
     invalid_reason, invalid (any reason), times_invalid (steps since the worlds were made),
     statistics, statistics_mask, elapsed.
@@ -53,6 +53,12 @@ def exchange_specs(task: Task) -> tuple[ArraySpec, ...]:
         ArraySpec("first_step", *i, 0),
         ArraySpec("parameter_override", *f, parameters),
         ArraySpec("number_override", *f, max(1, len(task.numbers.names))),
+        ArraySpec("next_waits", *b, 0),
+        ArraySpec("next_seed", *u, 0),
+        ArraySpec("next_world_id", *i, 0),
+        ArraySpec("next_episode", *i, 0),
+        ArraySpec("next_parameter_override", *f, parameters),
+        ArraySpec("next_number_override", *f, max(1, len(task.numbers.names))),
         ArraySpec("observation", *f, task.layout.size),
         ArraySpec("final_observation", *f, task.layout.size),
         ArraySpec("reward", *f, 0),

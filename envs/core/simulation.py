@@ -18,6 +18,7 @@ from proveout.envs.core.exchange import host_views
 from proveout.envs.core.graph import Graph
 from proveout.envs.core.hooks import Hooks
 from proveout.envs.core.launches_only import launches_only
+from proveout.envs.core.next_episode import EPISODE
 from proveout.envs.core.reset_request import check_parameter
 from proveout.envs.core.rng import STREAM_OBSERVATION_NOISE, STREAM_RANDOMIZATION
 from proveout.envs.core.saved_state import check_array
@@ -64,7 +65,11 @@ class Simulation:
         self.num_worlds = n = int(exchange["reward"].shape[0])
         self._state: dict[str, wp.array] = {}
         # Saved arrays in which a NaN has a meaning.
-        self._undefined = {"exchange/parameter_override", "exchange/number_override"}
+        self._undefined = {
+            f"exchange/{kind}{name}_override"
+            for kind in ("", "next_")
+            for name in ("parameter", "number")
+        }
 
         self.seed: wp.array = exchange["seed"]
         self.world_id: wp.array = exchange["world_id"]
@@ -111,6 +116,8 @@ class Simulation:
         exchange["reset_mask"].fill_(True)
         exchange["parameter_override"].fill_(math.nan)
         exchange["number_override"].fill_(math.nan)
+        exchange["next_parameter_override"].fill_(math.nan)
+        exchange["next_number_override"].fill_(math.nan)
         self._reset_graph = self.record(self._launch_reset, check_reset)
         self._step_graph = self.record(self.launch_step, unwritten.check_step)
         exchange["times_invalid"].zero_()  # marks are no numbers, but nobody's fault
@@ -290,10 +297,8 @@ class Simulation:
             self.engine.physics()
 
     def _all_state(self) -> dict[str, wp.array]:
-        boundary = (
-            "seed", "world_id", "episode", "elapsed", "parameter_override", "number_override",
-            "observation",
-        )  # fmt: skip
+        waiting = ("next_waits", *(f"next_{name}" for name in EPISODE))
+        boundary = (*EPISODE, *waiting, "elapsed", "observation")
         return {
             **{f"exchange/{name}": self.exchange[name] for name in boundary},
             **self._state,
@@ -330,8 +335,12 @@ class Simulation:
             index = np.asarray(state[f"engine/{name}"])
             if index.min() < 0 or index.max() > last:
                 raise StateError(f"saved state engine/{name}: from 0 to {last} expected")
-        overrides = np.asarray(state["exchange/parameter_override"], np.float64)
-        numbers = np.asarray(state["exchange/number_override"], np.float64)
+        for kind in ("", "next_"):
+            overrides = np.asarray(state[f"exchange/{kind}parameter_override"], np.float64)
+            numbers = np.asarray(state[f"exchange/{kind}number_override"], np.float64)
+            self._check_overrides(overrides, numbers)
+
+    def _check_overrides(self, overrides: np.ndarray, numbers: np.ndarray) -> None:
         try:
             for column, (name, r) in enumerate(self.task.randomizations):
                 check_parameter(name, r, overrides[:, column], self)

@@ -8,6 +8,7 @@ import warp as wp
 
 from proveout.envs.core.episode_statistics import Sums, add_step, forget, stay_finite, tell
 from proveout.envs.core.invalid import Invalid
+from proveout.envs.core.next_episode import Next, make_next, take_next
 
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
@@ -28,7 +29,7 @@ class Told:
         reward_terms, kpi, success: Of this step, as the task wrote them.
         observation: What the next action answers to. final_observation: What this step led to.
         reward: Weighted sum of the terms, (N,).
-        elapsed: Control steps since the episode began, (N,). episode: Its number, (N,).
+        elapsed: Control steps since the episode began, (N,).
         terminated, truncated, done: How it ended, (N,); the last one either way.
         reason: Bits of `Invalid`, (N,). invalid: Any of them, (N,).
         times_invalid: Steps in which it was, since the worlds were made, (N,).
@@ -47,7 +48,6 @@ class Told:
     final_observation: wp.array2d[float]
     reward: wp.array[float]
     elapsed: wp.array[int]
-    episode: wp.array[int]
     terminated: wp.array[wp.bool]
     truncated: wp.array[wp.bool]
     done: wp.array[wp.bool]
@@ -76,12 +76,13 @@ class StepKernels:
         told.command, told.blank = sim.command, sim.blank
         told.reward_terms, told.kpi, told.success = sim.reward_terms, sim.kpi, sim.success
         told.observation, told.final_observation = ex["observation"], ex["final_observation"]
-        told.reward, told.elapsed, told.episode = ex["reward"], ex["elapsed"], ex["episode"]
+        told.reward, told.elapsed = ex["reward"], ex["elapsed"]
         told.terminated, told.truncated, told.done = ex["terminated"], ex["truncated"], ex["done"]
         told.reason, told.invalid = ex["invalid_reason"], ex["invalid"]
         told.times_invalid, told.bad_start = ex["times_invalid"], sim.bad_start
         told.max_steps = task.max_episode_steps
         self._told = told
+        self._next = make_next(ex)
 
     def begin(self) -> None:
         """Clip the actions, note the non-finite ones, count the step."""
@@ -89,9 +90,9 @@ class StepKernels:
 
     def finish(self) -> None:
         """Reward, ends, validity and episode statistics. Worlds that go on have their observation;
-        of finished ones the next episode begins: its number, clock, sums, action and command."""
+        of finished ones the next episode begins: its key, clock, sums, action and command."""
         weights = self._sim.hooks.numbers.weights
-        self._launch(_finish_kernel, weights, self._told, self._sums)
+        self._launch(_finish_kernel, weights, self._told, self._sums, self._next)
 
     def start(self, mask: wp.array) -> None:
         """Begin the episodes of explicitly reset worlds: clock, sums, action and command; a
@@ -149,6 +150,7 @@ def _finish_kernel(
     # In/out:
     told: Told,
     sums: Sums,
+    upcoming: Next,
 ):
     worldid = wp.tid()
     reason = told.reason[worldid]
@@ -191,7 +193,7 @@ def _finish_kernel(
             told.observation[worldid, i] = told.final_observation[worldid, i]
         return
     tell(sums, worldid, told.success[worldid] and not invalid)
-    told.episode[worldid] = told.episode[worldid] + 1
+    take_next(upcoming, worldid)
     told.elapsed[worldid] = 0
     sums.partial[worldid] = False
     forget(sums, worldid)

@@ -16,6 +16,7 @@ from proveout.envs.core.coerce import INT32_MAX, real_number, whole_number
 from proveout.envs.core.device import resolve_device
 from proveout.envs.core.errors import ConfigError, RenderError
 from proveout.envs.core.memory import check_memory
+from proveout.envs.core.next_episode import EPISODE, merged
 from proveout.envs.core.one_at_a_time import ONE_AT_A_TIME
 from proveout.envs.core.pool import make_pool
 from proveout.envs.core.render import Renderer
@@ -162,13 +163,7 @@ class WarpVectorEnv(VectorEnv):
         """
         asked = ResetRequest(self.num_envs, not self._started, seed, options)
         pool = self._pool
-        read = pool.read
-        now = {name: read(name) for name in ("seed", "world_id", "episode")}
-        arrays = asked.keys(now, self._phase_spread, self.task.max_episode_steps)
-        arrays["parameter_override"] = asked.overrides(read("parameter_override"), self.task, pool)
-        arrays["number_override"] = self.task.numbers.overrides(
-            asked.config, read("number_override"), asked.mask, arrays["parameter_override"]
-        )
+        arrays = self._episodes(asked, self._phase_spread)
         # All of it was right: only now is anything written.
         if asked.seed is not None:
             self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(asked.seed)
@@ -177,6 +172,47 @@ class WarpVectorEnv(VectorEnv):
         pool.reset()
         self._started = True
         return self._arrays.tensor(pool.read("observation")), {}
+
+    @exclusive
+    def reset_next(
+        self,
+        *,
+        seed: int | Sequence[int] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say what the next episode of worlds is, which begins when the present one ends.
+
+        It takes what `reset` takes, and changes nothing before. A world for which none waits goes
+        on with the next of its own. So rows of a sweep stream through the worlds: give each world
+        that has ended an episode the row after the one that it has begun.
+
+        Args:
+            seed: As in `reset`. options: Likewise.
+
+        Raises:
+            ConfigError, UnknownNameError: As `reset`; nothing has been changed then.
+        """
+        if not self._started:
+            raise gymnasium.error.ResetNeeded("call reset() before reset_next()")
+        asked = self._episodes(ResetRequest(self.num_envs, False, seed, options), 0.0)
+        waiting = {name: self._pool.read(f"next_{name}") for name in ("waits", *EPISODE)}
+        for name, values in merged(asked, waiting).items():
+            self._pool.write(name, values)
+
+    def next_waits(self) -> np.ndarray:
+        """For which worlds an episode of `reset_next` waits, (N,) bool; a copy."""
+        return self._pool.read("next_waits").copy()
+
+    def _episodes(self, asked: ResetRequest, phase_spread: float) -> dict[str, np.ndarray]:
+        """What a request means for the arrays of the exchange, all of it found right."""
+        read, task = self._pool.read, self.task
+        now = {name: read(name) for name in ("seed", "world_id", "episode")}
+        arrays = asked.keys(now, phase_spread, task.max_episode_steps)
+        arrays["parameter_override"] = asked.overrides(read("parameter_override"), task, self._pool)
+        arrays["number_override"] = task.numbers.overrides(
+            asked.config, read("number_override"), asked.mask, arrays["parameter_override"]
+        )
+        return arrays
 
     @exclusive
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
