@@ -83,7 +83,7 @@ class NumberRows:
         if self._kind.shape[0]:
             wp.launch(
                 _write_kernel,
-                dim=(mask.shape[0], self._kind.shape[0]),
+                dim=mask.shape[0],
                 inputs=[mask, overrides, self._default, self._kind, self._place],
                 outputs=[self._words_float, self._words_int, self.weights],
                 device=self._device,
@@ -98,7 +98,7 @@ class NumberRows:
         if self._number.shape[0]:
             wp.launch(
                 _drawn_kernel,
-                dim=(mask.shape[0], self._number.shape[0]),
+                dim=mask.shape[0],
                 inputs=[
                     mask, drawn, self._number, self._column, self._operation, self._default,
                     self._kind, self._place,
@@ -142,16 +142,18 @@ def _drawn_kernel(
     words_int_out: wp.array2d[int],
     weights_out: wp.array2d[float],
 ):
-    worldid, i = wp.tid()
+    # A thread a world: in most steps few or none are in the mask.
+    worldid = wp.tid()
     if not mask_in[worldid]:
         return
-    n = number[i]
-    value = drawn_in[worldid, column[i]]
-    if operation[i] == 0:
-        value = default_in[n] * value
-    elif operation[i] == 1:
-        value = default_in[n] + value
-    _put(worldid, kind[n], place[n], value, words_float_out, words_int_out, weights_out)
+    for i in range(number.shape[0]):
+        n = number[i]
+        value = drawn_in[worldid, column[i]]
+        if operation[i] == 0:
+            value = default_in[n] * value
+        elif operation[i] == 1:
+            value = default_in[n] + value
+        _put(worldid, kind[n], place[n], value, words_float_out, words_int_out, weights_out)
 
 
 @wp.kernel
@@ -167,10 +169,11 @@ def _write_kernel(
     words_int_out: wp.array2d[int],
     weights_out: wp.array2d[float],
 ):
-    worldid, i = wp.tid()
+    worldid = wp.tid()
     if not mask_in[worldid]:
         return
-    value = override_in[worldid, i]
-    if not wp.isfinite(value):
-        value = default_in[i]
-    _put(worldid, kind[i], place[i], value, words_float_out, words_int_out, weights_out)
+    for i in range(kind.shape[0]):
+        value = override_in[worldid, i]
+        if not wp.isfinite(value):
+            value = default_in[i]
+        _put(worldid, kind[i], place[i], value, words_float_out, words_int_out, weights_out)

@@ -86,7 +86,7 @@ class TaskState:
         if words:
             wp.launch(
                 _clear_kernel,
-                dim=(self._num_worlds, words),
+                dim=self._num_worlds,
                 inputs=[mask, self._starts, self._strides],
                 outputs=[self._block],
                 device=self._device,
@@ -116,6 +116,8 @@ def _clear_kernel(
     # Out:
     block_out: wp.array[int],
 ):
-    worldid, word = wp.tid()
+    # A thread a world: in most steps few or none are in the mask.
+    worldid = wp.tid()
     if mask_in[worldid]:
-        block_out[start[word] + worldid * stride[word]] = 0
+        for word in range(start.shape[0]):
+            block_out[start[word] + worldid * stride[word]] = 0
