@@ -165,6 +165,10 @@ class Reach(ArticulatedTask):
     kpis = KPIS
     tool = "tcp"
 
+    def __init__(self, config: TaskConfig | None = None) -> None:
+        super().__init__(config)
+        self.capacities = Capacities(contacts=0, constraints=self.joints)
+
     @cached_property
     def joints(self) -> int:
         """Joints of the arm."""
@@ -172,10 +176,6 @@ class Reach(ArticulatedTask):
         joints = chain_links(model, self.tool).joints
         check_joint_servos(model, joints)
         return joints
-
-    @property
-    def capacities(self) -> Capacities:  # type: ignore[override]
-        return Capacities(contacts=0, constraints=self.joints)
 
     def make_layout(self) -> Layout:
         return observation_of(self.joints)
