@@ -163,11 +163,14 @@ class Reach(ArticulatedTask):
 
     config_class, state_class = ReachConfig, ReachState
     kpis = KPIS
+    capacities = Capacities(contacts=0, constraints=6)
     tool = "tcp"
 
     def __init__(self, config: TaskConfig | None = None) -> None:
         super().__init__(config)
-        self.capacities = Capacities(contacts=0, constraints=self.joints)
+        # One row for each joint that may be at its limit.
+        if hasattr(self, "capacities") and self.joints > self.capacities.constraints:
+            self.capacities = Capacities(contacts=0, constraints=self.joints)
 
     @cached_property
     def joints(self) -> int:

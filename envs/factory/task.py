@@ -32,7 +32,7 @@ class ArticulatedTask(Task):
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
-    capacities: ClassVar[Capacities]
+    capacities: Capacities
     engine_class: ClassVar[type[ArticulatedEngine]] = ArticulatedEngine
     # Field of the state struct -> name in the model, where they differ; see `factory.places`.
     places: ClassVar[Mapping[str, str]] = {}
