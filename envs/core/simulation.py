@@ -149,7 +149,15 @@ class Simulation:
         return array
 
     def adopt_state(self, state: TaskState) -> None:
-        """Make a task's declared state part of the saved one, as "task/<field>"."""
+        """Make a task's declared state part of the saved one, as "task/<field>".
+
+        Raises:
+            ConfigError: `Task.undefined` names a field that is no array of it.
+        """
+        for name in self.task.undefined:
+            if name not in state.arrays:
+                raise ConfigError(f"{self.task.id}: `undefined` names no field {name!r}")
+            self._undefined.add(f"task/{name}")
         self._state.update({f"task/{name}": array for name, array in state.arrays.items()})
 
     def task_state(self, name: str) -> np.ndarray:

@@ -200,6 +200,8 @@ class Task(ABC):
     action: ClassVar[Layout | None] = None
     # Struct of per-world arrays that functions of one world keep from step to step.
     state_class: ClassVar[Any] = None
+    # Its fields in which NaN or infinity has a meaning; in others a saved state must not hold any.
+    undefined: ClassVar[tuple[str, ...]] = ()
     num_agents: int = 1
 
     def __init__(self, config: TaskConfig | None = None) -> None:

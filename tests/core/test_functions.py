@@ -11,7 +11,7 @@ from toy_point import Point, PointConfig, PointWeights
 from proveout.assets.files.layout import Entry, Layout
 from proveout.envs import check_vector_env
 from proveout.envs.core.columns import columns, starts
-from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.errors import ConfigError, StateError
 from proveout.envs.core.hooks import Step, action_rate, numbers_struct
 from proveout.envs.core.rng import STREAM_TASK, random_key, uniform
 from proveout.envs.core.task import Kpi, quantity
@@ -166,6 +166,32 @@ def test_state_is_saved_and_restored():
     env.load_state_dict(state)
     np.testing.assert_array_equal(env.step(NOTHING)[0], expected)
     env.close()
+
+
+def test_a_field_of_the_state_may_be_undefined():
+    class Waiting(Counting):
+        id = "toy/Waiting-v0"
+        undefined = ("five",)
+
+    for task_class, words in ((Counting, "task/five"), (Waiting, "")):
+        env = WarpVectorEnv(task_class(CountingConfig()), 2, device="cpu", workers=1)
+        env.reset(seed=1)
+        state = env.state_dict()
+        state["task/five"][1, 2] = np.inf
+        if words:
+            with pytest.raises(StateError, match=words):
+                env.load_state_dict(state)
+        else:
+            env.load_state_dict(state)
+            assert env.state_dict()["task/five"][1, 2] == np.inf
+        env.close()
+
+    class Misnamed(Counting):
+        id = "toy/Misnamed-v0"
+        undefined = ("six",)
+
+    with pytest.raises(ConfigError, match="`undefined` names no field 'six'"):
+        WarpVectorEnv(Misnamed(CountingConfig()), 2, device="cpu", workers=1)
 
 
 def test_the_last_action_is_zero_when_an_episode_begins():
