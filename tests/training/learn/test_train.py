@@ -134,14 +134,7 @@ def start_training(
 
 
 def resume_training(folder: Path) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "proveout.training.cli.program",
-        "train",
-        "--resume",
-        str(folder),
-    ]
+    command = [sys.executable, "-m", "proveout.training.cli", "train", "--resume", str(folder)]
     tasks = str(Path(__file__).parents[1] / "fake_env.py")
     return subprocess.Popen(
         command, env={**os.environ, "PROVEOUT_TASKS": tasks}, stderr=subprocess.DEVNULL
