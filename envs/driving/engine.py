@@ -14,8 +14,14 @@ from proveout.assets.road import RoadNetwork
 from proveout.envs.core.engine import Engine
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.driving import road_kernels as kernels
-from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
-from proveout.envs.driving.drivers.table import DriverTable
+from proveout.envs.driving.agents import (
+    AgentArrays,
+    AgentDerived,
+    AgentMemory,
+    Commands,
+    threads_of_a_world,
+)
+from proveout.envs.driving.drivers.table import DriverKind, DriverTable
 from proveout.envs.driving.metrics.collision import latch_collisions
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.roads.lanes import lane_arrays
@@ -23,48 +29,17 @@ from proveout.envs.driving.scene import scene_state
 from proveout.envs.driving.traffic.leaders import survey
 from proveout.envs.driving.vehicles.single_track import VehicleParameters, vehicle_struct
 
-_STATE = (
-    "x",
-    "y",
-    "heading",
-    "velocity",
-    "steering",
-    "acceleration",
-    "lane",
-    "s",
-    "d",
-    "active",
-    "collided",
-    "collided_with",
-    "off_road",
-)
-_DERIVED = (
-    "centre_x",
-    "centre_y",
-    "cos_heading",
-    "sin_heading",
-    "station",
-    "stretch",
-    "lateral",
-    "reach",
-)
-_BOOLEANS = ("active", "collided", "off_road")
-_INTEGERS = ("lane", "collided_with")
-
 
 class RoadEngine(Engine):
     """Worlds of `num_agents` vehicles each, on one road network that all worlds share.
 
     Attributes:
-        x, y, heading, velocity, steering, acceleration, lane, s, d, active, collided,
-        collided_with, off_road: (num_worlds, num_agents), see `AgentArrays`; also as the struct
-            `agents` for kernels.
+        agents: Their arrays, (num_worlds, num_agents) each, see `AgentArrays`.
+        commands: What agents of kind EXTERNAL follow; `apply` writes those of the learners.
         leader, follower: (num_worlds, num_agents, 3) agent index, -1 for none; last axis own, left,
             right lane. leader_gap, follower_gap: likewise, bumper to bumper [m].
         time_to_collision: (num_worlds, num_agents), with the leader in the own lane [s].
         drivers: kind and parameters of every driver. road, vehicle: kernel structs.
-        command_acceleration [m/s^2], command_steering [rad]: (num_worlds, num_agents), what agents
-            of kind EXTERNAL follow; `apply` writes those of the learners.
     """
 
     def __init__(
@@ -88,16 +63,12 @@ class RoadEngine(Engine):
         self.road = lane_arrays(network, device)
         self.vehicle = vehicle_struct(vehicle)
         self.drivers = DriverTable(num_worlds, num_agents, num_learners, device)
-        self.agents = AgentArrays()
+        room = (num_worlds, num_agents, self.device)
+        self._agents = AgentMemory(AgentArrays, *room, derived=AgentDerived.__annotations__)
+        self._commands = AgentMemory(Commands, *room)
+        self.agents: AgentArrays = self._agents.instance
+        self.commands: Commands = self._commands.instance
         shape = (num_worlds, num_agents)
-        for name in (*_STATE, *_DERIVED):
-            dtype = wp.bool if name in _BOOLEANS else int if name in _INTEGERS else float
-            array = wp.zeros(shape, dtype=dtype, device=device)
-            setattr(self.agents, name, array)
-            setattr(self, name, array)
-        self.collided_with.fill_(-1)
-        self.command_acceleration = wp.zeros(shape, dtype=float, device=device)
-        self.command_steering = wp.zeros(shape, dtype=float, device=device)
         self._input_acceleration = wp.zeros(shape, dtype=float, device=device)
         self._input_steering_velocity = wp.zeros(shape, dtype=float, device=device)
         sides = (*shape, 3)
@@ -116,7 +87,7 @@ class RoadEngine(Engine):
         """
         road = Road()
         road.lanes, road.agents = self.road, self.agents
-        road.driver_kind, road.driver_parameters = self.drivers.kind, self.drivers.parameters
+        road.driver_kind, road.driver = self.drivers.kind, self.drivers.parameters
         road.leader, road.leader_gap = self.leader, self.leader_gap
         road.follower, road.follower_gap = self.follower, self.follower_gap
         road.time_to_collision = self.time_to_collision
@@ -125,34 +96,18 @@ class RoadEngine(Engine):
         road.physics_dt, road.decimation = self.physics_dt, decimation
         return road
 
-    # Declared for type checkers; `__init__` sets them by name.
-    active: wp.array
-    x: wp.array
-    y: wp.array
-    heading: wp.array
-    velocity: wp.array
-    steering: wp.array
-    acceleration: wp.array
-    lane: wp.array
-    s: wp.array
-    d: wp.array
-    collided: wp.array
-    collided_with: wp.array
-    off_road: wp.array
-
     def state(self) -> dict[str, wp.array]:
         """All arrays that determine the future; after writing them call `refresh`."""
         return {
-            **{name: getattr(self, name) for name in _STATE},
-            "command_acceleration": self.command_acceleration,
-            "command_steering": self.command_steering,
+            **self._agents.state,
+            **{f"command_{name}": array for name, array in self._commands.state.items()},
             "driver_kind": self.drivers.kind,
-            "driver_parameters": self.drivers.parameters,
+            "driver_parameters": self.drivers.columns,
         }
 
     def state_limits(self) -> dict[str, int]:
-        """The last lane."""
-        return {"lane": int(self.road.num_lanes) - 1}
+        """The last lane and the last kind of driver."""
+        return {"lane": int(self.road.num_lanes) - 1, "driver_kind": max(DriverKind)}
 
     @property
     def command_names(self) -> tuple[str, ...]:
@@ -172,7 +127,7 @@ class RoadEngine(Engine):
             kernels.apply_kernel,
             dim=(self.num_worlds, self.num_learners),
             inputs=[command],
-            outputs=[self.command_acceleration, self.command_steering],
+            outputs=[self.commands],
             device=self.device,
         )
 
@@ -190,8 +145,7 @@ class RoadEngine(Engine):
                 self.agents,
                 self.drivers.kind,
                 self.drivers.parameters,
-                self.command_acceleration,
-                self.command_steering,
+                self.commands,
                 self.leader,
                 self.leader_gap,
                 first,
@@ -252,12 +206,7 @@ class RoadEngine(Engine):
 
     def clear(self) -> None:
         """Forget latched collisions and departures."""
-        wp.launch(
-            kernels.clear_kernel,
-            dim=(self.num_worlds, self.num_agents),
-            outputs=[self.agents],
-            device=self.device,
-        )
+        self._agents.blank(self._all, begin="collided")
 
     def guard(self, invalid: wp.array) -> None:
         """Or NON_FINITE_STATE into invalid (num_worlds,) where any agent's state is not finite."""
@@ -274,24 +223,21 @@ class RoadEngine(Engine):
 
         The task then writes active, x, y, heading, velocity, lane and s of those that take part.
         """
+        self._agents.blank(mask)
+        self._commands.blank(mask)
         wp.launch(
-            kernels.reset_kernel,
+            kernels.reset_drivers_kernel,
             dim=(self.num_worlds, self._stride),
-            inputs=[mask, self.drivers.defaults, self.num_learners, self._stride],
-            outputs=[
-                self.agents,
-                self.command_acceleration,
-                self.command_steering,
-                self.drivers.kind,
-                self.drivers.parameters,
-            ],
+            inputs=[mask, self.drivers.default, self.num_learners, self._stride],
+            outputs=[self.drivers.kind, self.drivers.parameters],
             device=self.device,
         )
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Cars and camera of the given worlds in `proveout.envs.driving.scene.scene`."""
-        x, y, heading = self.x.numpy(), self.y.numpy(), self.heading.numpy()
-        active = self.active.numpy()
+        state = self._agents.state
+        x, y, heading = (state[name].numpy() for name in ("x", "y", "heading"))
+        active = state["active"].numpy()
         poses = []
         for w in worlds:
             position, quaternion = scene_state(

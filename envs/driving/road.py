@@ -5,15 +5,10 @@ from __future__ import annotations
 import warp as wp
 
 from proveout.envs.driving.agents import AgentArrays
-from proveout.envs.driving.drivers.table import DriverColumn
+from proveout.envs.driving.drivers.table import Driver
 from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose
 
 wp.set_module_options({"enable_backward": False})
-
-_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
-_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
-_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
-_DECELERATION = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
 
 
 @wp.struct
@@ -23,7 +18,7 @@ class Road:
     Attributes:
         lanes: The road network, the same in all worlds.
         agents: Their state and what is derived from it, each (N, A).
-        driver_kind: A `DriverKind`, (N, A). driver_parameters: Columns `DriverColumn`, (N, A, 7).
+        driver_kind: A `DriverKind`, (N, A). driver: Its parameters, `DriverParameters`, (N, A).
         leader, follower: Index of the agent ahead and behind in the own, left and right lane, -1
             for none, (N, A, 3). leader_gap, follower_gap: Bumper to bumper [m], likewise.
         time_to_collision: With the leader in the own lane [s], (N, A).
@@ -34,7 +29,7 @@ class Road:
     lanes: LaneArrays
     agents: AgentArrays
     driver_kind: wp.array2d[int]
-    driver_parameters: wp.array3d[float]
+    driver: wp.array2d[Driver]
     leader: wp.array3d[int]
     leader_gap: wp.array3d[float]
     follower: wp.array3d[int]
@@ -76,10 +71,10 @@ def set_driver(
     Units: m/s, s, m/s2, m/s2.
     """
     road.driver_kind[w, agent] = kind
-    road.driver_parameters[w, agent, _DESIRED_SPEED] = desired_speed
-    road.driver_parameters[w, agent, _HEADWAY] = time_headway
-    road.driver_parameters[w, agent, _MAX_ACCELERATION] = max_acceleration
-    road.driver_parameters[w, agent, _DECELERATION] = comfortable_deceleration
+    road.driver[w, agent].desired_speed = desired_speed
+    road.driver[w, agent].time_headway = time_headway
+    road.driver[w, agent].max_acceleration = max_acceleration
+    road.driver[w, agent].comfortable_deceleration = comfortable_deceleration
 
 
 @wp.func

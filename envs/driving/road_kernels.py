@@ -1,9 +1,12 @@
 """Kernels of road worlds: decide, move, locate, guard, reset."""
 
+# A struct made at run time is a variable to the checker.
+# mypy: disable-error-code="valid-type"
+
 import warp as wp
 
 from proveout.envs.core.invalid import Invalid
-from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.agents import AgentArrays, Commands
 from proveout.envs.driving.drivers.external import steering_velocity_towards
 from proveout.envs.driving.drivers.idm import (
     STEERING_LAG,
@@ -11,7 +14,7 @@ from proveout.envs.driving.drivers.idm import (
     lane_keeping_steering_velocity,
     limit_braking,
 )
-from proveout.envs.driving.drivers.table import DriverColumn, DriverKind
+from proveout.envs.driving.drivers.table import Driver, DriverKind
 from proveout.envs.driving.metrics.off_road import body_off_road
 from proveout.envs.driving.roads.lanes import (
     LaneArrays,
@@ -39,13 +42,6 @@ _NON_FINITE = wp.constant(int(Invalid.NON_FINITE_STATE))
 _MAX_VALUE = wp.constant(1.0e6)
 _IDM = wp.constant(int(DriverKind.IDM))
 _EXTERNAL = wp.constant(int(DriverKind.EXTERNAL))
-_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
-_TIME_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
-_MINIMUM_GAP = wp.constant(int(DriverColumn.MINIMUM_GAP))
-_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
-_COMFORTABLE_DECELERATION = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
-_MAX_DECELERATION = wp.constant(int(DriverColumn.MAX_DECELERATION))
-_PREVIEW_TIME = wp.constant(int(DriverColumn.PREVIEW_TIME))
 
 # Newton steps of the projection: behind a physics step the guess is good to centimetres; after a
 # reset or a change of lane it may be metres off. Both stop early once converged.
@@ -101,12 +97,11 @@ def apply_kernel(
     # In:
     command_in: wp.array2d[float],
     # Out:
-    acceleration_out: wp.array2d[float],
-    steering_out: wp.array2d[float],
+    commands: Commands,
 ):
     worldid, agentid = wp.tid()
-    acceleration_out[worldid, agentid] = command_in[worldid, 2 * agentid]
-    steering_out[worldid, agentid] = command_in[worldid, 2 * agentid + 1]
+    commands.acceleration[worldid, agentid] = command_in[worldid, 2 * agentid]
+    commands.steering[worldid, agentid] = command_in[worldid, 2 * agentid + 1]
 
 
 @wp.kernel
@@ -116,9 +111,8 @@ def drive_kernel(
     vehicle: Vehicle,
     agents: AgentArrays,
     kind_in: wp.array2d[int],
-    parameters_in: wp.array3d[float],
-    command_acceleration_in: wp.array2d[float],
-    command_steering_in: wp.array2d[float],
+    driver_in: wp.array2d[Driver],
+    commands: Commands,
     leader_in: wp.array3d[int],
     leader_gap_in: wp.array3d[float],
     surveyed: bool,
@@ -152,19 +146,9 @@ def drive_kernel(
             leader_velocity = wp.float32(0.0)
             if leader >= 0:
                 leader_velocity = agents.velocity[worldid, leader]
-            acceleration = idm_acceleration(
-                velocity,
-                gap,
-                leader_velocity,
-                parameters_in[worldid, agentid, _DESIRED_SPEED],
-                parameters_in[worldid, agentid, _TIME_HEADWAY],
-                parameters_in[worldid, agentid, _MINIMUM_GAP],
-                parameters_in[worldid, agentid, _MAX_ACCELERATION],
-                parameters_in[worldid, agentid, _COMFORTABLE_DECELERATION],
-            )
-            acceleration = limit_braking(
-                acceleration, velocity, parameters_in[worldid, agentid, _MAX_DECELERATION], dt
-            )
+            driver = driver_in[worldid, agentid]
+            acceleration = idm_acceleration(velocity, gap, leader_velocity, driver)
+            acceleration = limit_braking(acceleration, velocity, driver.max_deceleration, dt)
             _x, _y, lane_heading, _curvature = lane_pose(road, lane, s)
             _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
             error = agents.heading[worldid, agentid] - lane_heading
@@ -176,13 +160,13 @@ def drive_kernel(
                 wp.sin(error),
                 wp.cos(error),
                 curvature,
-                parameters_in[worldid, agentid, _PREVIEW_TIME],
+                driver.preview_time,
                 dt,
             )
         else:
-            acceleration = command_acceleration_in[worldid, agentid]
+            acceleration = commands.acceleration[worldid, agentid]
             steering_velocity = steering_velocity_towards(
-                vehicle, steering, command_steering_in[worldid, agentid], dt
+                vehicle, steering, commands.steering[worldid, agentid], dt
             )
         # The model switches the acceleration off beyond its velocity limits; stop on them instead.
         input_acceleration_out[worldid, agentid] = wp.clamp(
@@ -302,49 +286,19 @@ def guard_kernel(
 
 
 @wp.kernel
-def reset_kernel(
+def reset_drivers_kernel(
     # In:
     mask_in: wp.array[wp.bool],
-    default_parameters: wp.array[float],
+    default_in: wp.array[Driver],
     num_learners: int,
     stride: int,
     # Out:
-    agents: AgentArrays,
-    command_acceleration_out: wp.array2d[float],
-    command_steering_out: wp.array2d[float],
-    driver_kind_out: wp.array2d[int],
-    driver_parameters_out: wp.array3d[float],
+    kind_out: wp.array2d[int],
+    driver_out: wp.array2d[Driver],
 ):
     worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
-    for agentid in range(first, agents.active.shape[1], stride):
-        driver_kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
-        for i in range(default_parameters.shape[0]):
-            driver_parameters_out[worldid, agentid, i] = default_parameters[i]
-        agents.active[worldid, agentid] = False
-        agents.x[worldid, agentid] = 0.0
-        agents.y[worldid, agentid] = 0.0
-        agents.heading[worldid, agentid] = 0.0
-        agents.velocity[worldid, agentid] = 0.0
-        agents.steering[worldid, agentid] = 0.0
-        agents.acceleration[worldid, agentid] = 0.0
-        agents.lane[worldid, agentid] = 0
-        agents.s[worldid, agentid] = 0.0
-        agents.d[worldid, agentid] = 0.0
-        agents.collided[worldid, agentid] = False
-        agents.collided_with[worldid, agentid] = -1
-        agents.off_road[worldid, agentid] = False
-        command_acceleration_out[worldid, agentid] = 0.0
-        command_steering_out[worldid, agentid] = 0.0
-
-
-@wp.kernel
-def clear_kernel(
-    # Out:
-    agents: AgentArrays,
-):
-    worldid, agentid = wp.tid()
-    agents.collided[worldid, agentid] = False
-    agents.collided_with[worldid, agentid] = -1
-    agents.off_road[worldid, agentid] = False
+    for agentid in range(first, kind_out.shape[1], stride):
+        kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
+        driver_out[worldid, agentid] = default_in[0]

@@ -32,9 +32,9 @@ def placed() -> Placed:
         )
         values = {"x": x, "y": y, "heading": heading + turn, "velocity": velocity, "s": s, "d": d}
         for name, value in values.items():
-            getattr(worlds, name).assign(value.astype(np.float32))
-        worlds.lane.assign(lane)
-        worlds.active.fill_(True)
+            getattr(worlds.agents, name).assign(value.astype(np.float32))
+        worlds.agents.lane.assign(lane)
+        worlds.agents.active.fill_(True)
         worlds.refresh(worlds._all)
         return worlds
 

@@ -35,12 +35,12 @@ def test_crossing_a_marking_changes_lane_and_keeps_the_position(placed):
     seen = [2]
     for _ in range(100):
         worlds.physics()
-        seen.append(int(worlds.lane.numpy()[0, 0]))
-        lane, s, d = (getattr(worlds, n).numpy()[0, 0] for n in ("lane", "s", "d"))
+        seen.append(int(worlds.agents.lane.numpy()[0, 0]))
+        lane, s, d = (getattr(worlds.agents, n).numpy()[0, 0] for n in ("lane", "s", "d"))
         p = CURVED.points(int(lane))
         at = np.linspace(0, CURVED.length[lane], CURVED.num_points[lane])
         cx, cy = np.interp(s, at, CURVED.x[p]), np.interp(s, at, CURVED.y[p])
-        x, y = worlds.x.numpy()[0, 0], worlds.y.numpy()[0, 0]
+        x, y = worlds.agents.x.numpy()[0, 0], worlds.agents.y.numpy()[0, 0]
         assert np.hypot(x - cx, y - cy) == pytest.approx(abs(d), abs=2e-3)
         assert abs(d) < 1.76 or lane in (0, 2)
     assert [b - a for a, b in itertools.pairwise(seen) if a != b] == [-1, -1]
@@ -48,17 +48,17 @@ def test_crossing_a_marking_changes_lane_and_keeps_the_position(placed):
 
 def test_collision_is_latched_until_clear(placed):
     worlds = placed(motorway(2, 500.0), [[0, 0, 1]], [[100.0, 110.0, 105.0]], [[40.0, 0.0, 5.0]])
-    assert not worlds.collided.numpy().any()
+    assert not worlds.agents.collided.numpy().any()
     for _ in range(12):  # 24 m: through the standing car and out again
-        worlds.command_acceleration.zero_()
+        worlds.commands.acceleration.zero_()
         worlds.drivers.kind.zero_()
         worlds.physics()
     worlds.refresh(_mask(True))
-    assert worlds.collided.numpy().tolist() == [[True, True, False]]
-    assert worlds.collided_with.numpy().tolist() == [[1, 0, -1]]
+    assert worlds.agents.collided.numpy().tolist() == [[True, True, False]]
+    assert worlds.agents.collided_with.numpy().tolist() == [[1, 0, -1]]
     worlds.clear()
     worlds.physics()
-    assert not worlds.collided.numpy().any()
+    assert not worlds.agents.collided.numpy().any()
 
 
 def test_refresh_changes_nothing_where_nothing_moved(placed):
@@ -109,9 +109,9 @@ def test_a_world_does_not_depend_on_how_many_there_are(placed):
     many = _traffic(placed, num_worlds=4)
     one = placed(
         CURVED,
-        many.lane.numpy()[2:3],
-        many.s.numpy()[2:3].astype(float),
-        many.velocity.numpy()[2:3].astype(float),
+        many.agents.lane.numpy()[2:3],
+        many.agents.s.numpy()[2:3].astype(float),
+        many.agents.velocity.numpy()[2:3].astype(float),
     )
     for name, array in one.state().items():
         array.assign(many.state()[name].numpy()[2:3])
@@ -170,5 +170,5 @@ def test_twenty_metres_a_second_for_two_seconds_are_forty_metres(placed):
     worlds = placed(motorway(1, 500.0), [[0]], [[100.0]], [[20.0]])
     for _ in range(40):
         worlds.physics()
-    assert worlds.s.numpy()[0, 0] == pytest.approx(140.0, abs=1e-2)
-    assert worlds.x.numpy()[0, 0] == pytest.approx(140.0, abs=1e-2)
+    assert worlds.agents.s.numpy()[0, 0] == pytest.approx(140.0, abs=1e-2)
+    assert worlds.agents.x.numpy()[0, 0] == pytest.approx(140.0, abs=1e-2)

@@ -43,10 +43,10 @@ def test_a_car_that_cuts_in_is_a_leader_from_its_side_on(placed):
 def test_heading_widens_a_body(placed):
     d, turn = -0.7, -0.3
     worlds = placed(motorway(2, 500.0), [[0, 1]], [[100.0, 130.0]], d=[[0, d]], turn=[[0, turn]])
-    assert worlds.reach.numpy()[0, 1] == pytest.approx(
+    assert worlds.agents.reach.numpy()[0, 1] == pytest.approx(
         0.805 * np.cos(turn) + 2.254 * abs(np.sin(turn)), rel=1e-5
     )
-    assert worlds.lateral.numpy()[0, 1] == pytest.approx(
+    assert worlds.agents.lateral.numpy()[0, 1] == pytest.approx(
         1.75 + d + 1.4227170936 * np.sin(turn), abs=1e-4
     )
     assert worlds.leader.numpy()[0, 0, 0] == 1
@@ -54,9 +54,9 @@ def test_heading_widens_a_body(placed):
 
 def test_inactive_agents_are_not_seen(placed):
     worlds = placed(motorway(1, 500.0), [[0, 0, 0]], [[100.0, 120.0, 140.0]])
-    active = worlds.active.numpy()
+    active = worlds.agents.active.numpy()
     active[0, 1] = False
-    worlds.active.assign(active)
+    worlds.agents.active.assign(active)
     worlds.refresh(worlds._all)
     assert worlds.leader.numpy()[0, 0, 0] == 2
     assert worlds.leader.numpy()[0, 1, 0] == -1
@@ -104,5 +104,5 @@ def test_leader_across_the_seam_of_a_ring(placed):
     for _ in range(30):  # 15 m: agent 0 passes the seam
         worlds.physics()
     worlds.refresh(worlds._all)
-    assert worlds.s.numpy()[0, 0] == pytest.approx(5.0, abs=0.3)
+    assert worlds.agents.s.numpy()[0, 0] == pytest.approx(5.0, abs=0.3)
     assert worlds.leader.numpy()[0, 0, 0] == 1

@@ -25,7 +25,7 @@ from proveout.envs import (
     register,
     uniform,
 )
-from proveout.envs.driving.drivers.table import DriverColumn, DriverKind
+from proveout.envs.driving.drivers.table import DriverKind
 from proveout.envs.driving.road import Road, place_agent, set_driver
 from proveout.envs.driving.task import RoadTask
 
@@ -33,7 +33,6 @@ wp.set_module_options({"enable_backward": False})
 
 STREAM = wp.constant(STREAM_TASK)
 IDM, EXTERNAL = wp.constant(int(DriverKind.IDM)), wp.constant(int(DriverKind.EXTERNAL))
-DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
 FARTHEST = wp.constant(100.0)  # m; a gap beyond it is seen as this
 
 
@@ -124,7 +123,7 @@ class Follow(RoadTask):
         if (step.elapsed[w] - 1) % 50 == 0:
             key = random_key(step.seed[w], step.world_id[w], step.episode[w], STREAM)
             wanted = uniform(key, 8 + step.elapsed[w] / 50, c.slowest, c.fastest)
-            road.driver_parameters[w, 1, DESIRED_SPEED] = wanted
+            road.driver[w, 1].desired_speed = wanted
         step.command[w, 0] = c.max_acceleration * step.action[w, 0]
         step.command[w, 1] = 0.0
 

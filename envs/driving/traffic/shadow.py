@@ -10,17 +10,9 @@ from __future__ import annotations
 import warp as wp
 
 from proveout.envs.driving.drivers.idm import idm_acceleration, limit_braking
-from proveout.envs.driving.drivers.table import DriverColumn
 from proveout.envs.driving.road import Road
 
 wp.set_module_options({"enable_backward": False})
-
-_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
-_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
-_MINIMUM_GAP = wp.constant(int(DriverColumn.MINIMUM_GAP))
-_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
-_COMFORTABLE = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
-_HARDEST = wp.constant(int(DriverColumn.MAX_DECELERATION))
 
 
 @wp.func
@@ -68,19 +60,9 @@ def advance_shadow(
             if ahead >= 0:
                 gap = s[w, ahead] - s[w, agent] - road.vehicle_length
                 leader_speed = v[w, ahead]
-            acceleration = idm_acceleration(
-                speed,
-                gap,
-                leader_speed,
-                road.driver_parameters[w, agent, _DESIRED_SPEED],
-                road.driver_parameters[w, agent, _HEADWAY],
-                road.driver_parameters[w, agent, _MINIMUM_GAP],
-                road.driver_parameters[w, agent, _MAX_ACCELERATION],
-                road.driver_parameters[w, agent, _COMFORTABLE],
-            )
-            acceleration = limit_braking(
-                acceleration, speed, road.driver_parameters[w, agent, _HARDEST], dt
-            )
+            driver = road.driver[w, agent]
+            acceleration = idm_acceleration(speed, gap, leader_speed, driver)
+            acceleration = limit_braking(acceleration, speed, driver.max_deceleration, dt)
             s[w, agent] = s[w, agent] + speed * dt + 0.5 * acceleration * dt * dt
             v[w, agent] = speed + acceleration * dt
             agent = ahead
