@@ -12,6 +12,7 @@ import warp as wp
 
 from proveout.assets.road import RoadNetwork
 from proveout.envs.core.engine import Engine
+from proveout.envs.core.parameter_columns import ParameterColumns, matching
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.driving import road_kernels as kernels
 from proveout.envs.driving.agents import (
@@ -23,11 +24,13 @@ from proveout.envs.driving.agents import (
 )
 from proveout.envs.driving.drivers.table import DriverKind, DriverTable
 from proveout.envs.driving.metrics.collision import latch_collisions
+from proveout.envs.driving.parameters import FIELDS, parameter_columns, randomized_tables
+from proveout.envs.driving.records import records
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.roads.lanes import lane_arrays
 from proveout.envs.driving.scene import scene_state
 from proveout.envs.driving.traffic.leaders import survey
-from proveout.envs.driving.vehicles.single_track import VehicleParameters, vehicle_struct
+from proveout.envs.driving.vehicles.single_track import Vehicle, VehicleParameters
 
 
 class RoadEngine(Engine):
@@ -39,7 +42,9 @@ class RoadEngine(Engine):
         leader, follower: (num_worlds, num_agents, 3) agent index, -1 for none; last axis own, left,
             right lane. leader_gap, follower_gap: likewise, bumper to bumper [m].
         time_to_collision: (num_worlds, num_agents), with the leader in the own lane [s].
-        drivers: kind and parameters of every driver. road, vehicle: kernel structs.
+        drivers: kind and parameters of every driver. road: kernel struct.
+        vehicles: Parameters, (1 or num_worlds, num_agents) `Vehicle`; one row that all worlds share
+            unless one of its fields is randomised.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class RoadEngine(Engine):
         physics_dt: float,
         device: wp.Device | str,
         num_learners: int = 1,
+        randomized: Sequence[str] = (),
     ) -> None:
         self.network = network
         self.vehicle_parameters = vehicle
@@ -61,7 +67,9 @@ class RoadEngine(Engine):
         self.device = wp.get_device(device)
         self._stride = threads_of_a_world(num_agents, self.device)
         self.road = lane_arrays(network, device)
-        self.vehicle = vehicle_struct(vehicle)
+        self._randomized = randomized_tables(randomized)
+        rows = num_worlds if "vehicle" in self._randomized else 1
+        self.vehicles = records(Vehicle, vehicle, (rows, num_agents), self.device)
         self.drivers = DriverTable(num_worlds, num_agents, num_learners, device)
         room = (num_worlds, num_agents, self.device)
         self._agents = AgentMemory(AgentArrays, *room, derived=AgentDerived.__annotations__)
@@ -91,8 +99,7 @@ class RoadEngine(Engine):
         road.leader, road.leader_gap = self.leader, self.leader_gap
         road.follower, road.follower_gap = self.follower, self.follower_gap
         road.time_to_collision = self.time_to_collision
-        road.vehicle_length = self.vehicle_parameters.length
-        road.wheelbase = self.vehicle_parameters.wheelbase
+        road.vehicles = self.vehicles
         road.physics_dt, road.decimation = self.physics_dt, decimation
         return road
 
@@ -141,7 +148,7 @@ class RoadEngine(Engine):
             dim=(self.num_worlds, self._stride),
             inputs=[
                 self.road,
-                self.vehicle,
+                self.vehicles,
                 self.agents,
                 self.drivers.kind,
                 self.drivers.parameters,
@@ -160,7 +167,7 @@ class RoadEngine(Engine):
             dim=(self.num_worlds, self._stride),
             inputs=[
                 self.road,
-                self.vehicle,
+                self.vehicles,
                 self._input_acceleration,
                 self._input_steering_velocity,
                 self.physics_dt,
@@ -180,7 +187,7 @@ class RoadEngine(Engine):
         wp.launch(
             kernels.locate_kernel,
             dim=(self.num_worlds, self._stride),
-            inputs=[mask, self.road, self.vehicle, self._stride],
+            inputs=[mask, self.road, self.vehicles, self._stride],
             outputs=[self.agents],
             device=self.device,
         )
@@ -232,6 +239,25 @@ class RoadEngine(Engine):
             outputs=[self.drivers.kind, self.drivers.parameters],
             device=self.device,
         )
+
+    @property
+    def agent_names(self) -> tuple[str, ...]:
+        """What `target` of a randomisation is matched against: "learner" ("learner_0", "learner_1",
+        ... of several), then "driver_1", ... with the agent's index."""
+        learners = [
+            f"learner_{k}" if self.num_learners > 1 else "learner" for k in range(self.num_learners)
+        ]
+        drivers = (f"driver_{k}" for k in range(self.num_learners, self.num_agents))
+        return (*learners, *drivers)
+
+    def parameter_fields(self) -> tuple[str, ...]:
+        """Fields that can be set per world."""
+        return tuple(FIELDS)
+
+    def parameter(self, field: str, target: str) -> list[ParameterColumns]:
+        """See `Engine.parameter`; `target` is matched against whole `agent_names`."""
+        tables = {"driver": self.drivers.parameters, "vehicle": self.vehicles}
+        return parameter_columns(field, matching(target, self.agent_names), tables)
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Cars and camera of the given worlds in `proveout.envs.driving.scene.scene`."""

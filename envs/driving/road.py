@@ -1,5 +1,8 @@
 """A road world as kernels of a task see it: lanes, agents, drivers and who is near whom."""
 
+# A struct made at run time is a variable to the checker.
+# mypy: disable-error-code="valid-type"
+
 from __future__ import annotations
 
 import warp as wp
@@ -7,6 +10,7 @@ import warp as wp
 from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.drivers.table import Driver
 from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose
+from proveout.envs.driving.vehicles.single_track import Vehicle
 
 wp.set_module_options({"enable_backward": False})
 
@@ -22,7 +26,7 @@ class Road:
         leader, follower: Index of the agent ahead and behind in the own, left and right lane, -1
             for none, (N, A, 3). leader_gap, follower_gap: Bumper to bumper [m], likewise.
         time_to_collision: With the leader in the own lane [s], (N, A).
-        vehicle_length, wheelbase: Of every vehicle [m].
+        vehicles: `VehicleParameters` of each, (1 or N, A); `vehicle_of` reads it.
         physics_dt: [s]. decimation: Physics steps in a control step.
     """
 
@@ -35,10 +39,15 @@ class Road:
     follower: wp.array3d[int]
     follower_gap: wp.array3d[float]
     time_to_collision: wp.array2d[float]
-    vehicle_length: float
-    wheelbase: float
+    vehicles: wp.array2d[Vehicle]
     physics_dt: float
     decimation: int
+
+
+@wp.func
+def vehicle_of(road: Road, w: int, agent: int) -> Vehicle:
+    """Parameters of an agent's vehicle, as `vehicle_of(road, w, 0).wheelbase`."""
+    return road.vehicles[w % road.vehicles.shape[0], agent]
 
 
 @wp.func
@@ -87,6 +96,7 @@ def heading_error(road: Road, w: int, agent: int) -> float:
 
 @wp.func
 def lateral_acceleration(road: Road, w: int, agent: int) -> float:
-    """Of the kinematic single-track model: v squared times tan(steering) / wheelbase [m/s2]."""
+    """What the steering asks for: v squared times tan(steering) / wheelbase [m/s2]."""
     velocity = road.agents.velocity[w, agent]
-    return velocity * velocity * wp.tan(road.agents.steering[w, agent]) / road.wheelbase
+    vehicle = vehicle_of(road, w, agent)
+    return velocity * velocity * wp.tan(road.agents.steering[w, agent]) / vehicle.wheelbase

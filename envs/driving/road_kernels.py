@@ -19,10 +19,12 @@ from proveout.envs.driving.metrics.off_road import body_off_road
 from proveout.envs.driving.roads.lanes import (
     LaneArrays,
     bracket,
-    follow_lane_border,
+    lane_beside,
     lane_pose,
+    lane_section,
     pose_between,
     project,
+    project_beside,
     section_between,
     station_between,
     valid_lane,
@@ -31,7 +33,6 @@ from proveout.envs.driving.traffic.leaders import OWN, own_lane_leader
 from proveout.envs.driving.vehicles.single_track import (
     State,
     Vehicle,
-    constrain_acceleration,
     integrate,
 )
 
@@ -53,11 +54,23 @@ _KEPT = wp.constant(2.0e-3)
 
 
 @wp.func
-def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int, agent: int):
-    """Write everything derived from heading and lane position; latch `off_road`."""
-    lane = valid_lane(road, agents.lane[world, agent])
-    s = agents.s[world, agent]
-    d = agents.d[world, agent]
+def _derive(
+    road: LaneArrays,
+    vehicle: Vehicle,
+    agents: AgentArrays,
+    lane: int,
+    s: float,
+    d: float,
+    index: int,
+    fraction: float,
+    section: wp.vec3,
+    world: int,
+    agent: int,
+):
+    """Write everything derived from heading and lane position; latch `off_road`.
+
+    lane, s, d: Of the agent. index, fraction: From `bracket`. section: Of the lane there.
+    """
     heading = agents.heading[world, agent]
     c = wp.cos(heading)
     n = wp.sin(heading)
@@ -65,7 +78,6 @@ def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int,
     agents.sin_heading[world, agent] = n
     agents.centre_x[world, agent] = agents.x[world, agent] + vehicle.rear_axle_to_centre * c
     agents.centre_y[world, agent] = agents.y[world, agent] + vehicle.rear_axle_to_centre * n
-    index, fraction = bracket(road, lane, s)
     _x, _y, lane_heading, curvature = pose_between(road, index, fraction)
     sin_error = wp.sin(heading - lane_heading)
     cos_error = wp.cos(heading - lane_heading)
@@ -79,7 +91,7 @@ def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int,
     if body_off_road(
         road,
         lane,
-        section_between(road, index, fraction),
+        section,
         s,
         d,
         sin_error,
@@ -108,7 +120,7 @@ def apply_kernel(
 def drive_kernel(
     # In:
     road: LaneArrays,
-    vehicle: Vehicle,
+    vehicles: wp.array2d[Vehicle],
     agents: AgentArrays,
     kind_in: wp.array2d[int],
     driver_in: wp.array2d[Driver],
@@ -123,9 +135,11 @@ def drive_kernel(
     input_steering_velocity_out: wp.array2d[float],
 ):
     worldid, first = wp.tid()
+    row = worldid % vehicles.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
+        vehicle = vehicles[row, agentid]
         velocity = agents.velocity[worldid, agentid]
         steering = agents.steering[worldid, agentid]
         acceleration = wp.float32(0.0)
@@ -134,10 +148,10 @@ def drive_kernel(
             lane = agents.lane[worldid, agentid]
             s = agents.s[worldid, agentid]
             d = agents.d[worldid, agentid]
+            index, fraction = bracket(road, valid_lane(road, lane), s)
             leader = leader_in[worldid, agentid, OWN]
             gap = leader_gap_in[worldid, agentid, OWN]
             if not surveyed:
-                index, fraction = bracket(road, valid_lane(road, lane), s)
                 _station, offset, _stretch = station_between(road, lane, index, fraction)
                 section = section_between(road, index, fraction)
                 leader, gap = own_lane_leader(
@@ -149,7 +163,7 @@ def drive_kernel(
             driver = driver_in[worldid, agentid]
             acceleration = idm_acceleration(velocity, gap, leader_velocity, driver)
             acceleration = limit_braking(acceleration, velocity, driver.max_deceleration, dt)
-            _x, _y, lane_heading, _curvature = lane_pose(road, lane, s)
+            _x, _y, lane_heading, _curvature = pose_between(road, index, fraction)
             _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
             error = agents.heading[worldid, agentid] - lane_heading
             steering_velocity = lane_keeping_steering_velocity(
@@ -181,7 +195,7 @@ def drive_kernel(
 def advance_kernel(
     # In:
     road: LaneArrays,
-    vehicle: Vehicle,
+    vehicles: wp.array2d[Vehicle],
     input_acceleration_in: wp.array2d[float],
     input_steering_velocity_in: wp.array2d[float],
     dt: float,
@@ -190,15 +204,14 @@ def advance_kernel(
     agents: AgentArrays,
 ):
     worldid, first = wp.tid()
+    row = worldid % vehicles.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
+        vehicle = vehicles[row, agentid]
         velocity = agents.velocity[worldid, agentid]
         acceleration = input_acceleration_in[worldid, agentid]
-        agents.acceleration[worldid, agentid] = constrain_acceleration(
-            vehicle, velocity, acceleration
-        )
-        state = integrate(
+        state, rate = integrate(
             vehicle,
             State(
                 agents.x[worldid, agentid],
@@ -211,6 +224,7 @@ def advance_kernel(
             acceleration,
             dt,
         )
+        agents.acceleration[worldid, agentid] = rate[3]
         agents.x[worldid, agentid] = state[0]
         agents.y[worldid, agentid] = state[1]
         agents.steering[worldid, agentid] = state[2]
@@ -220,11 +234,18 @@ def advance_kernel(
         lane, s, d = project(
             road, agents.lane[worldid, agentid], guess, state[0], state[1], _TRACKING_ITERATIONS
         )
-        lane, s, d = follow_lane_border(road, lane, s, d, state[0], state[1], _SEARCH_ITERATIONS)
+        index, fraction = bracket(road, lane, s)
+        section = section_between(road, index, fraction)
+        beside = lane_beside(road, lane, d, section[0])
+        if beside >= 0:
+            s, d = project_beside(road, lane, beside, s, state[0], state[1], _SEARCH_ITERATIONS)
+            lane = beside
+            index, fraction = bracket(road, lane, s)
+            section = section_between(road, index, fraction)
         agents.lane[worldid, agentid] = lane
         agents.s[worldid, agentid] = s
         agents.d[worldid, agentid] = d
-        _derive(road, vehicle, agents, worldid, agentid)
+        _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 
 @wp.kernel
@@ -232,7 +253,7 @@ def locate_kernel(
     # In:
     mask_in: wp.array[wp.bool],
     road: LaneArrays,
-    vehicle: Vehicle,
+    vehicles: wp.array2d[Vehicle],
     stride: int,
     # Out:
     agents: AgentArrays,
@@ -240,9 +261,11 @@ def locate_kernel(
     worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
+    row = worldid % vehicles.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
+        vehicle = vehicles[row, agentid]
         x = agents.x[worldid, agentid]
         y = agents.y[worldid, agentid]
         old_lane = valid_lane(road, agents.lane[worldid, agentid])
@@ -254,11 +277,20 @@ def locate_kernel(
             or not wp.abs(s - old_s) <= _KEPT
             or not wp.abs(d - agents.d[worldid, agentid]) <= _KEPT
         ):
-            lane, s, d = follow_lane_border(road, lane, s, d, x, y, _SEARCH_ITERATIONS)
+            section = lane_section(road, lane, s)
+            beside = lane_beside(road, lane, d, section[0])
+            if beside >= 0:
+                s, d = project_beside(road, lane, beside, s, x, y, _SEARCH_ITERATIONS)
+                lane = beside
             agents.lane[worldid, agentid] = lane
             agents.s[worldid, agentid] = s
             agents.d[worldid, agentid] = d
-        _derive(road, vehicle, agents, worldid, agentid)
+        lane = agents.lane[worldid, agentid]
+        s = agents.s[worldid, agentid]
+        d = agents.d[worldid, agentid]
+        index, fraction = bracket(road, lane, s)
+        section = section_between(road, index, fraction)
+        _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 
 @wp.kernel

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import warp as wp
 
 from proveout.assets.road import RoadNetwork
-from proveout.envs.core.errors import ConfigError
-from proveout.envs.core.task import Task
+from proveout.envs.core.randomize import Randomization
+from proveout.envs.core.task import RandomizationConfig, Task
 from proveout.envs.driving.engine import RoadEngine
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.scene import scene
@@ -42,12 +43,29 @@ _PPO: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class RoadRandomization(RandomizationConfig):
+    """Off by default; widen a range to switch one on."""
+
+    traffic_speed: Randomization = Randomization(field="driver_desired_speed", target="driver_.*")
+    traffic_headway: Randomization = Randomization(field="driver_time_headway", target="driver_.*")
+    wheelbase: Randomization = Randomization(field="vehicle_wheelbase", target="learner")
+    steering_rate: Randomization = Randomization(
+        field="vehicle_steering_velocity_max", target="learner"
+    )
+    acceleration: Randomization = Randomization(field="vehicle_acceleration_max")
+    friction: Randomization = Randomization(field="friction")
+    latency: Randomization = Randomization(
+        field="control_latency", operation="set", low=0.0, high=0.0, unit="s"
+    )
+
+
 class RoadTask(Task):
     """A task of one learner among other drivers. The config needs `num_agents`."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
-    # Without reverse gear: braking ends at rest.
-    vehicle = VehicleParameters(velocity_min=0.0)
+    # Without reverse gear: braking ends at rest. Friction as of dry asphalt.
+    vehicle = VehicleParameters(velocity_min=0.0, friction=1.0)
 
     @abstractmethod
     def network(self) -> RoadNetwork:
@@ -55,8 +73,6 @@ class RoadTask(Task):
 
     def make_engine(self, num_worlds: int, device: wp.Device) -> RoadEngine:
         """N worlds; agent 0 is the learner."""
-        if self.randomizations_of_engine():
-            raise ConfigError(f"{self.id}: road worlds have no fields to randomise yet")
         return RoadEngine(
             self.network(),
             self.vehicle,
@@ -64,6 +80,7 @@ class RoadTask(Task):
             self.config.num_agents,
             self.config.physics_dt,
             device,
+            randomized=self.randomizations_of_engine(),
         )
 
     def engine_struct(self, sim: Simulation) -> Road:

@@ -26,7 +26,7 @@ from proveout.envs import (
     uniform,
 )
 from proveout.envs.driving.drivers.table import DriverKind
-from proveout.envs.driving.road import Road, place_agent, set_driver
+from proveout.envs.driving.road import Road, place_agent, set_driver, vehicle_of
 from proveout.envs.driving.task import RoadTask
 
 wp.set_module_options({"enable_backward": False})
@@ -149,7 +149,7 @@ class Follow(RoadTask):
         set_driver(road, w, 0, EXTERNAL, speed, c.time_headway, 1.5, 2.0)
         set_driver(road, w, 1, IDM, speed, c.time_headway, 1.5, 2.0)
         place_agent(road, w, 0, 0, 50.0, speed)
-        place_agent(road, w, 1, 0, 50.0 + road.vehicle_length + gap, speed)
+        place_agent(road, w, 1, 0, 50.0 + vehicle_of(road, w, 1).length + gap, speed)
 
     @wp.func
     def observe(w: int, step: Step, road: Road, c: Any, s: FollowState, obs: wp.array2d[float]):

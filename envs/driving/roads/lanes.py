@@ -226,19 +226,24 @@ def project(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, ite
 
 
 @wp.func
-def follow_lane_border(
-    road: LaneArrays, lane: int, s: float, d: float, x: float, y: float, iterations: int
+def lane_beside(road: LaneArrays, lane: int, d: float, width: float) -> int:
+    """The neighbour lane that a point at `d` is on where that is beyond the lane's border, or -1.
+
+    width: of the lane there [m].
+    """
+    if d > 0.5 * width:
+        return road.left[lane]
+    if d < -0.5 * width:
+        return road.right[lane]
+    return -1
+
+
+@wp.func
+def project_beside(
+    road: LaneArrays, lane: int, beside: int, s: float, x: float, y: float, iterations: int
 ):
-    """Lane, `s` and `d`, on the neighbour lane where `d` is beyond the lane's border."""
-    section = lane_section(road, lane, s)
-    target = wp.int32(-1)
-    if d > 0.5 * section[0]:
-        target = road.left[lane]
-    elif d < -0.5 * section[0]:
-        target = road.right[lane]
-    if target < 0:
-        return lane, s, d
+    """`s` and `d` [m] on a neighbour lane of a point that is at `s` of a lane."""
     # Lanes of one road begin and end together, so lengths give a guess; Newton does the rest.
-    guess = s * road.length[target] / road.length[lane]
-    s_new, d_new = project_on(road, target, guess, x, y, iterations)
-    return target, s_new, d_new
+    guess = s * road.length[beside] / road.length[lane]
+    s_new, d_new = project_on(road, beside, guess, x, y, iterations)
+    return s_new, d_new

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warp as wp
 
 from proveout.envs.driving.drivers.idm import idm_acceleration, limit_braking
-from proveout.envs.driving.road import Road
+from proveout.envs.driving.road import Road, vehicle_of
 
 wp.set_module_options({"enable_backward": False})
 
@@ -58,7 +58,7 @@ def advance_shadow(
             gap = float(wp.inf)
             leader_speed = float(0.0)
             if ahead >= 0:
-                gap = s[w, ahead] - s[w, agent] - road.vehicle_length
+                gap = s[w, ahead] - s[w, agent] - vehicle_of(road, w, ahead).length
                 leader_speed = v[w, ahead]
             driver = road.driver[w, agent]
             acceleration = idm_acceleration(speed, gap, leader_speed, driver)
