@@ -34,7 +34,8 @@ from proveout.envs.driving.vehicles.single_track import Vehicle, VehicleParamete
 
 
 class RoadEngine(Engine):
-    """Worlds of `num_agents` vehicles each, on one road network that all worlds share.
+    """Worlds of `num_agents` vehicles each, on one road network that all worlds share, or on one of
+    several.
 
     Attributes:
         agents: Their arrays, (num_worlds, num_agents) each, see `AgentArrays`.
@@ -42,6 +43,7 @@ class RoadEngine(Engine):
         leader, follower: (num_worlds, num_agents, 3) agent index, -1 for none; last axis own, left,
             right lane. leader_gap, follower_gap: likewise, bumper to bumper [m].
         time_to_collision: (num_worlds, num_agents), with the leader in the own lane [s].
+        map_of_world: (num_worlds,), which of the networks; 0 when an episode begins.
         drivers: kind and parameters of every driver. road: kernel struct.
         vehicles: Parameters, (1 or num_worlds, num_agents) `Vehicle`; one row that all worlds share
             unless one of its fields is randomised.
@@ -49,7 +51,7 @@ class RoadEngine(Engine):
 
     def __init__(
         self,
-        network: RoadNetwork,
+        network: RoadNetwork | Sequence[RoadNetwork],
         vehicle: VehicleParameters,
         num_worlds: int,
         num_agents: int,
@@ -58,7 +60,6 @@ class RoadEngine(Engine):
         num_learners: int = 1,
         randomized: Sequence[str] = (),
     ) -> None:
-        self.network = network
         self.vehicle_parameters = vehicle
         self.num_worlds = num_worlds
         self.num_agents = num_agents
@@ -67,6 +68,7 @@ class RoadEngine(Engine):
         self.device = wp.get_device(device)
         self._stride = threads_of_a_world(num_agents, self.device)
         self.road = lane_arrays(network, device)
+        self.map_of_world = wp.zeros(num_worlds, dtype=int, device=device)
         self._randomized = randomized_tables(randomized)
         rows = num_worlds if "vehicle" in self._randomized else 1
         self.vehicles = records(Vehicle, vehicle, (rows, num_agents), self.device)
@@ -99,7 +101,7 @@ class RoadEngine(Engine):
         road.leader, road.leader_gap = self.leader, self.leader_gap
         road.follower, road.follower_gap = self.follower, self.follower_gap
         road.time_to_collision = self.time_to_collision
-        road.vehicles = self.vehicles
+        road.vehicles, road.map_of_world = self.vehicles, self.map_of_world
         road.physics_dt, road.decimation = self.physics_dt, decimation
         return road
 
@@ -108,13 +110,18 @@ class RoadEngine(Engine):
         return {
             **self._agents.state,
             **{f"command_{name}": array for name, array in self._commands.state.items()},
+            "map_of_world": self.map_of_world,
             "driver_kind": self.drivers.kind,
             "driver_parameters": self.drivers.columns,
         }
 
     def state_limits(self) -> dict[str, int]:
-        """The last lane and the last kind of driver."""
-        return {"lane": int(self.road.num_lanes) - 1, "driver_kind": max(DriverKind)}
+        """The last lane, the last map and the last kind of driver."""
+        return {
+            "lane": int(self.road.num_lanes) - 1,
+            "map_of_world": self.road.first_lane.shape[0] - 2,
+            "driver_kind": max(DriverKind),
+        }
 
     @property
     def command_names(self) -> tuple[str, ...]:
@@ -181,13 +188,14 @@ class RoadEngine(Engine):
     def refresh(self, mask: wp.array) -> None:
         """Lane positions, derived values, collision flags, leaders and followers of masked worlds.
 
-        A stored lane and arc length serve as the guess, so write them together with x and y. Flags
+        A stored lane and arc length serve as the guess, so write them together with x and y. An
+        agent on a lane that its world's map does not have is nowhere: its place becomes NaN. Flags
         are only ever set here; `clear` and `reset` clear them.
         """
         wp.launch(
             kernels.locate_kernel,
             dim=(self.num_worlds, self._stride),
-            inputs=[mask, self.road, self.vehicles, self._stride],
+            inputs=[mask, self.road, self.map_of_world, self.vehicles, self._stride],
             outputs=[self.agents],
             device=self.device,
         )
@@ -233,10 +241,10 @@ class RoadEngine(Engine):
         self._agents.blank(mask)
         self._commands.blank(mask)
         wp.launch(
-            kernels.reset_drivers_kernel,
+            kernels.reset_kernel,
             dim=(self.num_worlds, self._stride),
             inputs=[mask, self.drivers.default, self.num_learners, self._stride],
-            outputs=[self.drivers.kind, self.drivers.parameters],
+            outputs=[self.map_of_world, self.drivers.kind, self.drivers.parameters],
             device=self.device,
         )
 

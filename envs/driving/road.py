@@ -9,7 +9,7 @@ import warp as wp
 
 from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.drivers.table import Driver
-from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose
+from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose, on_map
 from proveout.envs.driving.vehicles.single_track import Vehicle
 
 wp.set_module_options({"enable_backward": False})
@@ -20,7 +20,8 @@ class Road:
     """Arrays of the engine, of all worlds (N) with their agents (A); agent 0 is the learner.
 
     Attributes:
-        lanes: The road network, the same in all worlds.
+        lanes: The road networks (maps), the same in all worlds.
+        map_of_world: Which of them, (N,); 0 when an episode begins, unless `reset` writes another.
         agents: Their state and what is derived from it, each (N, A).
         driver_kind: A `DriverKind`, (N, A). driver: Its parameters, `DriverParameters`, (N, A).
         leader, follower: Index of the agent ahead and behind in the own, left and right lane, -1
@@ -31,6 +32,7 @@ class Road:
     """
 
     lanes: LaneArrays
+    map_of_world: wp.array[int]
     agents: AgentArrays
     driver_kind: wp.array2d[int]
     driver: wp.array2d[Driver]
@@ -51,8 +53,22 @@ def vehicle_of(road: Road, w: int, agent: int) -> Vehicle:
 
 
 @wp.func
+def lane_of_map(road: Road, w: int, lane: int) -> int:
+    """Index in the table of all lanes of a lane of the world's map; -1 where there is none."""
+    number = road.map_of_world[w]
+    index = lane
+    if number > 0 and number < road.lanes.first_lane.shape[0] - 1:
+        index += road.lanes.first_lane[number]
+    return wp.where(lane >= 0 and on_map(road.lanes, number, index), index, -1)
+
+
+@wp.func
 def place_agent(road: Road, w: int, agent: int, lane: int, s: float, velocity: float):
-    """Put an agent on the centre line of a lane, at arc length s [m], with a speed [m/s]."""
+    """Put an agent on the centre line of a lane, at arc length s [m], with a speed [m/s].
+
+    lane: Of the world's map, from 0; a world with an agent on one that is not there is invalid.
+    """
+    lane = lane_of_map(road, w, lane)
     x, y, heading, _curvature = lane_pose(road.lanes, lane, s)
     road.agents.active[w, agent] = True
     road.agents.lane[w, agent] = lane

@@ -22,6 +22,7 @@ from proveout.envs.driving.roads.lanes import (
     lane_beside,
     lane_pose,
     lane_section,
+    on_map,
     pose_between,
     project,
     project_beside,
@@ -253,6 +254,7 @@ def locate_kernel(
     # In:
     mask_in: wp.array[wp.bool],
     road: LaneArrays,
+    map_of_world: wp.array[int],
     vehicles: wp.array2d[Vehicle],
     stride: int,
     # Out:
@@ -268,7 +270,11 @@ def locate_kernel(
         vehicle = vehicles[row, agentid]
         x = agents.x[worldid, agentid]
         y = agents.y[worldid, agentid]
-        old_lane = valid_lane(road, agents.lane[worldid, agentid])
+        stored = agents.lane[worldid, agentid]
+        if not on_map(road, map_of_world[worldid], stored):
+            x = wp.nan
+            agents.x[worldid, agentid] = x
+        old_lane = valid_lane(road, stored)
         old_s = agents.s[worldid, agentid]
         agents.lane[worldid, agentid] = old_lane
         lane, s, d = project(road, old_lane, old_s, x, y, _SEARCH_ITERATIONS)
@@ -318,19 +324,21 @@ def guard_kernel(
 
 
 @wp.kernel
-def reset_drivers_kernel(
+def reset_kernel(
     # In:
     mask_in: wp.array[wp.bool],
     default_in: wp.array[Driver],
     num_learners: int,
     stride: int,
     # Out:
+    map_of_world_out: wp.array[int],
     kind_out: wp.array2d[int],
     driver_out: wp.array2d[Driver],
 ):
     worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
+    map_of_world_out[worldid] = 0
     for agentid in range(first, kind_out.shape[1], stride):
         kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
         driver_out[worldid, agentid] = default_in[0]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import warp as wp
 
-from proveout.assets.road import RoadNetwork
+from proveout.assets.road import RoadNetwork, join
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.task import RandomizationConfig, Task
 from proveout.envs.driving.engine import RoadEngine
@@ -68,8 +68,9 @@ class RoadTask(Task):
     vehicle = VehicleParameters(velocity_min=0.0, friction=1.0)
 
     @abstractmethod
-    def network(self) -> RoadNetwork:
-        """The roads, shared by all worlds."""
+    def network(self) -> RoadNetwork | Sequence[RoadNetwork]:
+        """The roads, shared by all worlds; or several maps, of which `reset` chooses one by writing
+        `road.map_of_world[w]`. A picture has them all, so lay them side by side."""
 
     def make_engine(self, num_worlds: int, device: wp.Device) -> RoadEngine:
         """N worlds; agent 0 is the learner."""
@@ -91,6 +92,8 @@ class RoadTask(Task):
 
     def scene(self) -> Any:
         """Road, cars, and the camera "view" that follows the learner."""
-        spec = scene(self.network(), self.config.num_agents, self.vehicle)
+        maps = self.network()
+        network = maps if isinstance(maps, RoadNetwork) else join(*maps)
+        spec = scene(network, self.config.num_agents, self.vehicle)
         spec.camera("chase").name = "view"
         return spec.compile()

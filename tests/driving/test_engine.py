@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import warp as wp
 
-from proveout.assets.road import bend, motorway
+from proveout.assets.road import bend, join, motorway
 from proveout.envs.driving.observe import observe_nearest
+from proveout.envs.driving.road import Road, place_agent
 
 CURVED = motorway(3, segments=[(150, 0, 0), *bend(400, 0.7, 80), *bend(400, -0.7, 80), (400, 0, 0)])
 
@@ -172,3 +173,43 @@ def test_twenty_metres_a_second_for_two_seconds_are_forty_metres(placed):
         worlds.physics()
     assert worlds.agents.s.numpy()[0, 0] == pytest.approx(140.0, abs=1e-2)
     assert worlds.agents.x.numpy()[0, 0] == pytest.approx(140.0, abs=1e-2)
+
+
+def test_a_world_has_a_map_of_its_own_and_only_its_lanes(placed):
+    maps = [motorway(2, 300.0), motorway(3, 300.0, start=(0.0, 500.0, 0.0))]
+    # Table: lanes 0 and 1 of the first map, 2 to 4 of the second.
+    lane = np.array([[0, 1], [2, 4], [2, 1], [0, 1]])
+    worlds = placed(
+        join(*maps), lane, [[50.0, 80.0]] * 4, 10.0, maps=maps, map_of_world=[0, 1, 1, 2]
+    )
+    for _ in range(5):
+        worlds.physics()
+    invalid = wp.zeros(4, dtype=int, device="cpu")
+    worlds.guard(invalid)
+    # Lane 1 is not of map 1, and there is no map 2.
+    assert invalid.numpy().tolist() == [0, 0, 1, 1]
+    np.testing.assert_array_equal(worlds.agents.lane.numpy()[:2], lane[:2])
+    np.testing.assert_allclose(worlds.agents.s.numpy()[:2, 0], 52.5, atol=1e-3)
+    worlds.reset(worlds._all)
+    assert worlds.map_of_world.numpy().tolist() == [0, 0, 0, 0]
+
+
+@wp.kernel
+def _place(road: Road, number: wp.array[int], lane: wp.array[int]):
+    w = wp.tid()
+    road.map_of_world[w] = number[w]
+    place_agent(road, w, 0, lane[w], 50.0, 10.0)
+
+
+def test_a_task_places_agents_on_lanes_of_the_map(placed):
+    maps = [motorway(2, 300.0), motorway(3, 300.0, start=(0.0, 500.0, 0.0))]
+    worlds = placed(join(*maps), [[0]] * 7, [[0.0]] * 7, maps=maps)
+    worlds.reset(worlds._all)
+    number, lane = np.array([[0, 1], [1, 0], [1, 2], [0, 2], [1, 3], [0, -1], [-1, 0]]).T
+    arrays = [wp.array(v.astype(np.int32), dtype=int, device="cpu") for v in (number, lane)]
+    wp.launch(_place, dim=7, inputs=[worlds.struct(2), *arrays], device="cpu")
+    worlds.refresh(worlds._all)
+    invalid = wp.zeros(7, dtype=int, device="cpu")
+    worlds.guard(invalid)
+    assert invalid.numpy().tolist() == [0, 0, 0, 1, 1, 1, 1]
+    np.testing.assert_allclose(worlds.agents.y.numpy()[:3, 0], [1.75, 496.5, 503.5], atol=1e-3)

@@ -84,7 +84,7 @@ def test_gap_is_measured_along_the_own_lane_in_a_bend(placed):
 def test_leader_on_the_next_road(placed):
     a, b = motorway(2, 100.0), motorway(2, 100.0, start=(100.0, 0.0, 0.0))
     network = replace(
-        join(a, b), successor=np.array([2, 3, -1, -1]), predecessor=np.array([-1, -1, 0, 1])
+        join(a, b), successors=((2,), (3,), (), ()), predecessors=((), (), (0,), (1,))
     )
     worlds = placed(network, [[0, 2, 3]], [[90.0, 20.0, 10.0]])
     leader, leader_gap, follower, _ = _tables(worlds)
@@ -96,7 +96,7 @@ def test_leader_on_the_next_road(placed):
 def test_leader_across_the_seam_of_a_ring(placed):
     radius = 100.0
     circle = motorway(1, segments=[(2 * np.pi * radius, 1 / radius, 1 / radius)])
-    ring = replace(circle, successor=np.array([0]), predecessor=np.array([0]))
+    ring = replace(circle, successors=((0,),), predecessors=((0,),))
     length = float(ring.length[0])
     worlds = placed(ring, [[0, 0]], [[length - 10.0, 15.0]], 10.0)
     assert worlds.leader.numpy()[0, :, 0].tolist() == [1, -1]
@@ -106,3 +106,19 @@ def test_leader_across_the_seam_of_a_ring(placed):
     worlds.refresh(worlds._all)
     assert worlds.agents.s.numpy()[0, 0] == pytest.approx(5.0, abs=0.3)
     assert worlds.leader.numpy()[0, 0, 0] == 1
+
+
+def test_leaders_on_both_branches_of_a_fork(placed):
+    trunk = motorway(1, 100.0)
+    left, right = (
+        motorway(1, segments=[(150.0, k, k)], start=(100.0, 0.0, 0.0)) for k in (0.01, -0.01)
+    )
+    network = replace(
+        join(trunk, left, right), successors=((1, 2), (), ()), predecessors=((), (0,), (0,))
+    )
+    for branch, nearer in ((1, 30.0), (2, 20.0)):
+        worlds = placed(network, [[0, 1, 2]], [[90.0, 30.0, 20.0 if branch == 2 else 40.0]])
+        assert worlds.leader.numpy()[0, 0, 0] == branch
+        gap = worlds.leader_gap.numpy()[0, 0, 0]
+        assert gap == pytest.approx(10.0 + nearer - LENGTH, abs=1e-3)
+        assert worlds.follower.numpy()[0, branch, 0] == 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warp as wp
 
 from proveout.envs.driving.drivers.idm import idm_acceleration, limit_braking
-from proveout.envs.driving.road import Road, vehicle_of
+from proveout.envs.driving.road import Road
 
 wp.set_module_options({"enable_backward": False})
 
@@ -50,6 +50,7 @@ def advance_shadow(
     # Only the learner's speed is asked for, so only the chain of cars ahead of it is moved. It is
     # walked from the learner forward; a car's leader has not moved yet when the car decides.
     dt = road.physics_dt
+    row = w % road.vehicles.shape[0]
     agent = int(0)
     for _ in range(s.shape[1]):
         if agent >= 0:
@@ -58,7 +59,7 @@ def advance_shadow(
             gap = float(wp.inf)
             leader_speed = float(0.0)
             if ahead >= 0:
-                gap = s[w, ahead] - s[w, agent] - vehicle_of(road, w, ahead).length
+                gap = s[w, ahead] - s[w, agent] - road.vehicles[row, ahead].length
                 leader_speed = v[w, ahead]
             driver = road.driver[w, agent]
             acceleration = idm_acceleration(speed, gap, leader_speed, driver)
