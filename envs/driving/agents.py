@@ -167,11 +167,13 @@ def _blank_kernel(
     worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
-    for agentid in range(first, num_agents, stride):
-        at = worldid * num_agents + agentid
-        for field in range(first_word, num_words):
-            words_out[field, at] = blank[field]
-        for field in range(first_flag, num_flags):
+    begin = worldid * num_agents
+    for field in range(first_word, num_words):
+        value = blank[field]
+        for at in range(begin + first, begin + num_agents, stride):
+            words_out[field, at] = value
+    for field in range(first_flag, num_flags):
+        for at in range(begin + first, begin + num_agents, stride):
             flags_out[field, at] = False
 
 

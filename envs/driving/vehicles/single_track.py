@@ -87,9 +87,9 @@ def may_slip(
     speed = wp.abs(state[3]) + wp.abs(acceleration) * dt
     angle = wp.abs(state[2]) + wp.abs(steering_velocity) * dt
     # The tangent is below angle + 0.7 angle^3 up to an angle of 1.1.
-    across = speed * speed / vehicle.wheelbase * angle * (1.0 + 0.7 * angle * angle)
-    grip = vehicle.friction * _GRAVITY
-    return angle > 1.1 or acceleration * acceleration + across * across >= grip * grip
+    across = speed * speed * angle * (1.0 + 0.7 * angle * angle)
+    room = vehicle.friction * _GRAVITY - wp.abs(acceleration)
+    return angle > 1.1 or across >= room * vehicle.wheelbase
 
 
 @wp.func
