@@ -8,6 +8,7 @@ line.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from proveout.assets.files.errors import ModelError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
+
+Links = tuple[tuple[int, ...], ...]
+"""For each lane, the lanes that it is linked to."""
 
 Segment = tuple[float, float, float]
 """Length [m], curvature at the start [1/m], curvature at the end [1/m] (linear in between)."""
@@ -38,11 +42,10 @@ _LANE_FIELDS = (
     "speed_limit",
     "left",
     "right",
-    "successor",
-    "predecessor",
     "road",
 )
-_LINKS = ("left", "right", "successor", "predecessor")
+_BESIDE = ("left", "right")
+_LINKS = ("successors", "predecessors")
 # Largest gap between the end of a lane and the start of its successor [m].
 _JOINT_TOLERANCE = 0.1
 # A parallel curve degenerates where 1 - curvature * offset reaches zero; stay clear of it.
@@ -62,8 +65,10 @@ class RoadNetwork:
         the left and right edge of the paved road [m], both positive.
     Lane arrays, shape (num_lanes,):
         first_point: index of the first point. num_points. length [m]. speed_limit [m/s].
-        left, right: neighbour lane, -1 for none. successor, predecessor: lane that goes on past
-        the end, or before the start, -1 for none. road: id of the road.
+        left, right: neighbour lane, -1 for none. road: id of the road.
+    Lists of each lane:
+        successors, predecessors: lanes that go on past the end, or before the start; several where
+        the road forks or joins, none where it ends.
 
     Raises:
         ModelError: arrays that do not fit together.
@@ -84,12 +89,17 @@ class RoadNetwork:
     speed_limit: Floats
     left: Ints
     right: Ints
-    successor: Ints
-    predecessor: Ints
     road: Ints
+    successors: Links
+    predecessors: Links
 
     def __post_init__(self) -> None:
+        for name in _LINKS:
+            links = tuple(tuple(int(lane) for lane in lanes) for lanes in getattr(self, name))
+            object.__setattr__(self, name, links)
         for field in fields(self):
+            if field.name in _LINKS:
+                continue
             integer = field.type is Ints
             array = np.array(getattr(self, field.name), np.int32 if integer else np.float64)
             array.setflags(write=False)
@@ -134,21 +144,36 @@ class RoadNetwork:
             raise ModelError("RoadNetwork.first_point and num_points reach past the point arrays.")
         if np.any(self.width <= 0.0):
             raise ModelError("RoadNetwork.width must be positive at every point.")
-        for name in _LINKS:
+        for name in _BESIDE:
             link = getattr(self, name)
             if np.any((link < -1) | (link >= self.num_lanes)):
                 raise ModelError(
                     f"RoadNetwork.{name} names a lane outside -1 ... {self.num_lanes - 1}."
                 )
-        for lane in np.flatnonzero(self.successor >= 0).tolist():
-            end = self.points(lane).stop - 1
-            start = self.points(int(self.successor[lane])).start
-            gap = float(np.hypot(self.x[end] - self.x[start], self.y[end] - self.y[start]))
-            if gap > _JOINT_TOLERANCE:
+        for name in _LINKS:
+            links = getattr(self, name)
+            if len(links) != self.num_lanes:
                 raise ModelError(
-                    f"Lane {lane} ends {gap:.2f} m from the start of its successor "
-                    f"{self.successor[lane]}; they must meet within {_JOINT_TOLERANCE} m."
+                    f"RoadNetwork.{name} has {len(links)} lists, expected one for each of "
+                    f"{self.num_lanes} lanes."
                 )
+            for lanes in links:
+                if any(not 0 <= lane < self.num_lanes for lane in lanes):
+                    raise ModelError(
+                        f"RoadNetwork.{name} names a lane outside 0 ... {self.num_lanes - 1}."
+                    )
+                if len(set(lanes)) != len(lanes):
+                    raise ModelError(f"RoadNetwork.{name} names a lane twice in {lanes}.")
+        for lane, following in enumerate(self.successors):
+            end = self.points(lane).stop - 1
+            for successor in following:
+                start = self.points(successor).start
+                gap = float(np.hypot(self.x[end] - self.x[start], self.y[end] - self.y[start]))
+                if gap > _JOINT_TOLERANCE:
+                    raise ModelError(
+                        f"Lane {lane} ends {gap:.2f} m from the start of its successor "
+                        f"{successor}; they must meet within {_JOINT_TOLERANCE} m."
+                    )
 
 
 class _ReferenceLine:
@@ -305,7 +330,6 @@ def motorway(
         counts.append(count)
         lengths.append(lane_length)
     index = np.arange(lanes)
-    none = np.full(lanes, -1)
     return RoadNetwork(
         **{name: np.concatenate(values) for name, values in points.items()},
         first_point=np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32),
@@ -314,9 +338,9 @@ def motorway(
         speed_limit=np.full(lanes, float(speed_limit)),
         left=np.where(index + 1 < lanes, index + 1, -1).astype(np.int32),
         right=(index - 1).astype(np.int32),
-        successor=none.astype(np.int32),
-        predecessor=none.astype(np.int32),
         road=np.zeros(lanes, np.int32),
+        successors=((),) * lanes,
+        predecessors=((),) * lanes,
     )
 
 
@@ -325,18 +349,24 @@ def join(*networks: RoadNetwork) -> RoadNetwork:
     if not networks:
         raise ModelError("join() needs at least one network.")
     parts: dict[str, list[NDArray]] = {name: [] for name in (*_POINT_FIELDS, *_LANE_FIELDS)}
+    links: dict[str, Any] = dict.fromkeys(_LINKS, ())
     lane_base = point_base = road_base = 0
     for network in networks:
         for name, part in parts.items():
             array = getattr(network, name)
-            if name in _LINKS:
+            if name in _BESIDE:
                 array = np.where(array >= 0, array + lane_base, -1)
             elif name == "first_point":
                 array = array + point_base
             elif name == "road":
                 array = array + road_base
             part.append(array)
+        for name in _LINKS:
+            links[name] += tuple(
+                tuple(lane + lane_base for lane in lanes) for lanes in getattr(network, name)
+            )
         lane_base += network.num_lanes
         point_base += network.x.size
         road_base += int(network.road.max()) + 1
-    return RoadNetwork(**{name: np.concatenate(part) for name, part in parts.items()})
+    arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
+    return RoadNetwork(**arrays, **links)

@@ -45,12 +45,13 @@ class Randomization:
 
     Attributes:
         field: What is changed: a field of the engine (`body_mass`, `joint_damping`,
-            `geom_friction`, `actuator_gain`), a number of the task's config that can differ from
-            world to world (`config.gap`, `config.reward_weights.reached`), `control_latency` [s],
-            or `observation_noise` (standard deviation of white noise on observation entries, in
-            the entry's unit).
+            `geom_friction`, `actuator_gain` of articulated worlds; `driver_time_headway`,
+            `vehicle_wheelbase`, `friction` and more of road worlds), a number of the task's config
+            that can differ from world to world (`config.gap`, `config.reward_weights.reached`),
+            `control_latency` [s], or `observation_noise` (standard deviation of white noise on
+            observation entries, in the entry's unit).
         target: Regular expression on the names that are changed (bodies, joints, geoms,
-            actuators, observation entries); all of them share the drawn number.
+            actuators, agents, observation entries); all of them share the drawn number.
         operation: The drawn number multiplies, is added to, or replaces the model's own value, or
             that of the config; whole numbers of a config are rounded.
         distribution: `normal` is centred on the middle of the range with a standard deviation of
@@ -106,11 +107,17 @@ class Randomization:
 
         Raises:
             ConfigError: The model's value and the changed one are of opposite sign, or a quantity
-                that must stay positive becomes zero.
+                that must stay positive becomes zero; or something is taken away from a quantity
+                that is known only after a reset.
         """
         for place in columns:
             if place.reference is not None:
                 continue  # follows the quantity itself
+            if place.at_reset and self.operation == "add" and ends[0] < 0.0:
+                raise ConfigError(
+                    f"{told}: add {ends[0]:g} may turn the sign of {self.field}, which the task "
+                    "writes itself; use scale or set"
+                )
             nominal = place.nominal
             for end in ends:
                 with np.errstate(over="ignore"):
@@ -182,6 +189,7 @@ def _write_kernel(
     component_in: wp.array[int],
     nominal_in: wp.array[float],
     reference_in: wp.array[float],
+    at_reset: bool,
     # Out:
     parameter_out: wp.array3d[float],
 ):
@@ -190,6 +198,8 @@ def _write_kernel(
         return
     value = value_in[worldid, column]
     nominal = nominal_in[entry]
+    if at_reset:
+        nominal = parameter_out[worldid, element_in[entry], component_in[entry]]
     result = nominal * value
     if operation != 0:
         base = nominal
@@ -250,7 +260,8 @@ class BoundRandomization:
         value: wp.array,
         stream: int,
     ) -> None:
-        """Draw a value for every world in the mask and write it where it belongs."""
+        """Draw a value for every world in the mask and write it where it belongs, but for what the
+        task's `reset` may write: see `launch_after_reset`."""
         r = self.randomization
         num_worlds = mask.shape[0]
         wp.launch(
@@ -263,16 +274,25 @@ class BoundRandomization:
             outputs=[value],
             device=self.device,
         )  # fmt: skip
+        self._write(mask, value, at_reset=False)
+
+    def launch_after_reset(self, mask: wp.array, value: wp.array) -> None:
+        """Change what the task's `reset` has left by the values that `launch` has drawn."""
+        self._write(mask, value, at_reset=True)
+
+    def _write(self, mask: wp.array, value: wp.array, at_reset: bool) -> None:
         for place, indices in zip(self.columns, self._indices, strict=True):
-            wp.launch(
-                _write_kernel,
-                dim=(num_worlds, len(place.element)),
-                inputs=[
-                    mask, value, self.column, OPERATIONS[r.operation], *indices,
-                ],
-                outputs=[place.array],
-                device=self.device,
-            )  # fmt: skip
+            if place.at_reset == at_reset:
+                wp.launch(
+                    _write_kernel,
+                    dim=(mask.shape[0], len(place.element)),
+                    inputs=[
+                        mask, value, self.column, OPERATIONS[self.randomization.operation],
+                        *indices, at_reset,
+                    ],
+                    outputs=[place.array],
+                    device=self.device,
+                )  # fmt: skip
 
 
 @wp.kernel

@@ -268,6 +268,8 @@ class Simulation:
             self.engine.after_randomize(mask)
         with self.hook("reset"):
             self.hooks.reset(mask)
+        for bound in self._bound:
+            bound.launch_after_reset(mask, self.drawn)
         if self._delay is not None:
             self._delay.fill(mask, self.command)
         self.engine.refresh(mask)

@@ -1,1 +1,27 @@
-"""Road worlds: our own kernels, one thread per world and agent, and their tasks."""
+"""Road worlds: our own kernels, and their tasks."""
+
+from proveout.envs.driving.drivers.table import DriverKind
+from proveout.envs.driving.observe import lane_gaps, nearest
+from proveout.envs.driving.road import (
+    Road,
+    heading_error,
+    lateral_acceleration,
+    place_agent,
+    set_driver,
+    vehicle_of,
+)
+from proveout.envs.driving.task import RoadRandomization, RoadTask
+
+__all__ = [
+    "DriverKind",
+    "Road",
+    "RoadRandomization",
+    "RoadTask",
+    "heading_error",
+    "lane_gaps",
+    "lateral_acceleration",
+    "nearest",
+    "place_agent",
+    "set_driver",
+    "vehicle_of",
+]

@@ -12,72 +12,54 @@ import warp as wp
 
 from proveout.assets.road import RoadNetwork
 from proveout.envs.core.engine import Engine
+from proveout.envs.core.parameter_columns import ParameterColumns, matching
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.driving import road_kernels as kernels
-from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
-from proveout.envs.driving.drivers.table import DriverTable
+from proveout.envs.driving.agents import (
+    AgentArrays,
+    AgentDerived,
+    AgentMemory,
+    Commands,
+    threads_of_a_world,
+)
+from proveout.envs.driving.drivers.table import DriverKind, DriverTable
 from proveout.envs.driving.metrics.collision import latch_collisions
+from proveout.envs.driving.parameters import FIELDS, parameter_columns, randomized_tables
+from proveout.envs.driving.records import records
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.roads.lanes import lane_arrays
 from proveout.envs.driving.scene import scene_state
 from proveout.envs.driving.traffic.leaders import survey
-from proveout.envs.driving.vehicles.single_track import VehicleParameters, vehicle_struct
-
-_STATE = (
-    "x",
-    "y",
-    "heading",
-    "velocity",
-    "steering",
-    "acceleration",
-    "lane",
-    "s",
-    "d",
-    "active",
-    "collided",
-    "collided_with",
-    "off_road",
-)
-_DERIVED = (
-    "centre_x",
-    "centre_y",
-    "cos_heading",
-    "sin_heading",
-    "station",
-    "stretch",
-    "lateral",
-    "reach",
-)
-_BOOLEANS = ("active", "collided", "off_road")
-_INTEGERS = ("lane", "collided_with")
+from proveout.envs.driving.vehicles.single_track import Vehicle, VehicleParameters
 
 
 class RoadEngine(Engine):
-    """Worlds of `num_agents` vehicles each, on one road network that all worlds share.
+    """Worlds of `num_agents` vehicles each, on one road network that all worlds share, or on one of
+    several.
 
     Attributes:
-        x, y, heading, velocity, steering, acceleration, lane, s, d, active, collided,
-        collided_with, off_road: (num_worlds, num_agents), see `AgentArrays`; also as the struct
-            `agents` for kernels.
+        agents: Their arrays, (num_worlds, num_agents) each, see `AgentArrays`.
+        commands: What agents of kind EXTERNAL follow; `apply` writes those of the learners.
         leader, follower: (num_worlds, num_agents, 3) agent index, -1 for none; last axis own, left,
             right lane. leader_gap, follower_gap: likewise, bumper to bumper [m].
         time_to_collision: (num_worlds, num_agents), with the leader in the own lane [s].
-        drivers: kind and parameters of every driver. road, vehicle: kernel structs.
-        command_acceleration [m/s^2], command_steering [rad]: (num_worlds, num_agents), what agents
-            of kind EXTERNAL follow; `apply` writes those of the learners.
+        map_of_world: (num_worlds,), which of the networks; 0 when an episode begins.
+        drivers: kind and parameters of every driver. road: kernel struct.
+        vehicles: Parameters, (1 or num_worlds, num_agents) `Vehicle`; one row that all worlds share
+            unless one of its fields is randomised.
     """
 
     def __init__(
         self,
-        network: RoadNetwork,
+        network: RoadNetwork | Sequence[RoadNetwork],
         vehicle: VehicleParameters,
         num_worlds: int,
         num_agents: int,
         physics_dt: float,
         device: wp.Device | str,
         num_learners: int = 1,
+        randomized: Sequence[str] = (),
     ) -> None:
-        self.network = network
         self.vehicle_parameters = vehicle
         self.num_worlds = num_worlds
         self.num_agents = num_agents
@@ -86,18 +68,17 @@ class RoadEngine(Engine):
         self.device = wp.get_device(device)
         self._stride = threads_of_a_world(num_agents, self.device)
         self.road = lane_arrays(network, device)
-        self.vehicle = vehicle_struct(vehicle)
+        self.map_of_world = wp.zeros(num_worlds, dtype=int, device=device)
+        self._randomized = randomized_tables(randomized)
+        rows = num_worlds if "vehicle" in self._randomized else 1
+        self.vehicles = records(Vehicle, vehicle, (rows, num_agents), self.device)
         self.drivers = DriverTable(num_worlds, num_agents, num_learners, device)
-        self.agents = AgentArrays()
+        room = (num_worlds, num_agents, self.device)
+        self._agents = AgentMemory(AgentArrays, *room, derived=AgentDerived.__annotations__)
+        self._commands = AgentMemory(Commands, *room)
+        self.agents: AgentArrays = self._agents.instance
+        self.commands: Commands = self._commands.instance
         shape = (num_worlds, num_agents)
-        for name in (*_STATE, *_DERIVED):
-            dtype = wp.bool if name in _BOOLEANS else int if name in _INTEGERS else float
-            array = wp.zeros(shape, dtype=dtype, device=device)
-            setattr(self.agents, name, array)
-            setattr(self, name, array)
-        self.collided_with.fill_(-1)
-        self.command_acceleration = wp.zeros(shape, dtype=float, device=device)
-        self.command_steering = wp.zeros(shape, dtype=float, device=device)
         self._input_acceleration = wp.zeros(shape, dtype=float, device=device)
         self._input_steering_velocity = wp.zeros(shape, dtype=float, device=device)
         sides = (*shape, 3)
@@ -116,43 +97,31 @@ class RoadEngine(Engine):
         """
         road = Road()
         road.lanes, road.agents = self.road, self.agents
-        road.driver_kind, road.driver_parameters = self.drivers.kind, self.drivers.parameters
+        road.driver_kind, road.driver = self.drivers.kind, self.drivers.parameters
         road.leader, road.leader_gap = self.leader, self.leader_gap
         road.follower, road.follower_gap = self.follower, self.follower_gap
         road.time_to_collision = self.time_to_collision
-        road.vehicle_length = self.vehicle_parameters.length
-        road.wheelbase = self.vehicle_parameters.wheelbase
+        road.vehicles, road.map_of_world = self.vehicles, self.map_of_world
         road.physics_dt, road.decimation = self.physics_dt, decimation
         return road
-
-    # Declared for type checkers; `__init__` sets them by name.
-    active: wp.array
-    x: wp.array
-    y: wp.array
-    heading: wp.array
-    velocity: wp.array
-    steering: wp.array
-    acceleration: wp.array
-    lane: wp.array
-    s: wp.array
-    d: wp.array
-    collided: wp.array
-    collided_with: wp.array
-    off_road: wp.array
 
     def state(self) -> dict[str, wp.array]:
         """All arrays that determine the future; after writing them call `refresh`."""
         return {
-            **{name: getattr(self, name) for name in _STATE},
-            "command_acceleration": self.command_acceleration,
-            "command_steering": self.command_steering,
+            **self._agents.state,
+            **{f"command_{name}": array for name, array in self._commands.state.items()},
+            "map_of_world": self.map_of_world,
             "driver_kind": self.drivers.kind,
-            "driver_parameters": self.drivers.parameters,
+            "driver_parameters": self.drivers.columns,
         }
 
     def state_limits(self) -> dict[str, int]:
-        """The last lane."""
-        return {"lane": int(self.road.num_lanes) - 1}
+        """The last lane, the last map and the last kind of driver."""
+        return {
+            "lane": int(self.road.num_lanes) - 1,
+            "map_of_world": self.road.first_lane.shape[0] - 2,
+            "driver_kind": max(DriverKind),
+        }
 
     @property
     def command_names(self) -> tuple[str, ...]:
@@ -172,7 +141,7 @@ class RoadEngine(Engine):
             kernels.apply_kernel,
             dim=(self.num_worlds, self.num_learners),
             inputs=[command],
-            outputs=[self.command_acceleration, self.command_steering],
+            outputs=[self.commands],
             device=self.device,
         )
 
@@ -186,12 +155,11 @@ class RoadEngine(Engine):
             dim=(self.num_worlds, self._stride),
             inputs=[
                 self.road,
-                self.vehicle,
+                self.vehicles,
                 self.agents,
                 self.drivers.kind,
                 self.drivers.parameters,
-                self.command_acceleration,
-                self.command_steering,
+                self.commands,
                 self.leader,
                 self.leader_gap,
                 first,
@@ -206,7 +174,7 @@ class RoadEngine(Engine):
             dim=(self.num_worlds, self._stride),
             inputs=[
                 self.road,
-                self.vehicle,
+                self.vehicles,
                 self._input_acceleration,
                 self._input_steering_velocity,
                 self.physics_dt,
@@ -220,13 +188,14 @@ class RoadEngine(Engine):
     def refresh(self, mask: wp.array) -> None:
         """Lane positions, derived values, collision flags, leaders and followers of masked worlds.
 
-        A stored lane and arc length serve as the guess, so write them together with x and y. Flags
+        A stored lane and arc length serve as the guess, so write them together with x and y. An
+        agent on a lane that its world's map does not have is nowhere: its place becomes NaN. Flags
         are only ever set here; `clear` and `reset` clear them.
         """
         wp.launch(
             kernels.locate_kernel,
             dim=(self.num_worlds, self._stride),
-            inputs=[mask, self.road, self.vehicle, self._stride],
+            inputs=[mask, self.road, self.map_of_world, self.vehicles, self._stride],
             outputs=[self.agents],
             device=self.device,
         )
@@ -252,12 +221,7 @@ class RoadEngine(Engine):
 
     def clear(self) -> None:
         """Forget latched collisions and departures."""
-        wp.launch(
-            kernels.clear_kernel,
-            dim=(self.num_worlds, self.num_agents),
-            outputs=[self.agents],
-            device=self.device,
-        )
+        self._agents.blank(self._all, begin="collided")
 
     def guard(self, invalid: wp.array) -> None:
         """Or NON_FINITE_STATE into invalid (num_worlds,) where any agent's state is not finite."""
@@ -274,24 +238,40 @@ class RoadEngine(Engine):
 
         The task then writes active, x, y, heading, velocity, lane and s of those that take part.
         """
+        self._agents.blank(mask)
+        self._commands.blank(mask)
         wp.launch(
             kernels.reset_kernel,
             dim=(self.num_worlds, self._stride),
-            inputs=[mask, self.drivers.defaults, self.num_learners, self._stride],
-            outputs=[
-                self.agents,
-                self.command_acceleration,
-                self.command_steering,
-                self.drivers.kind,
-                self.drivers.parameters,
-            ],
+            inputs=[mask, self.drivers.default, self.num_learners, self._stride],
+            outputs=[self.map_of_world, self.drivers.kind, self.drivers.parameters],
             device=self.device,
         )
 
+    @property
+    def agent_names(self) -> tuple[str, ...]:
+        """What `target` of a randomisation is matched against: "learner" ("learner_0", "learner_1",
+        ... of several), then "driver_1", ... with the agent's index."""
+        learners = [
+            f"learner_{k}" if self.num_learners > 1 else "learner" for k in range(self.num_learners)
+        ]
+        drivers = (f"driver_{k}" for k in range(self.num_learners, self.num_agents))
+        return (*learners, *drivers)
+
+    def parameter_fields(self) -> tuple[str, ...]:
+        """Fields that can be set per world."""
+        return tuple(FIELDS)
+
+    def parameter(self, field: str, target: str) -> list[ParameterColumns]:
+        """See `Engine.parameter`; `target` is matched against whole `agent_names`."""
+        tables = {"driver": self.drivers.parameters, "vehicle": self.vehicles}
+        return parameter_columns(field, matching(target, self.agent_names), tables)
+
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Cars and camera of the given worlds in `proveout.envs.driving.scene.scene`."""
-        x, y, heading = self.x.numpy(), self.y.numpy(), self.heading.numpy()
-        active = self.active.numpy()
+        state = self._agents.state
+        x, y, heading = (state[name].numpy() for name in ("x", "y", "heading"))
+        active = state["active"].numpy()
         poses = []
         for w in worlds:
             position, quaternion = scene_state(

@@ -36,9 +36,10 @@ from proveout.envs.driving.road import (
     lateral_acceleration,
     place_agent,
     set_driver,
+    vehicle_of,
 )
 from proveout.envs.driving.roads.lanes import lane_pose
-from proveout.envs.driving.task import RoadTask
+from proveout.envs.driving.task import RoadRandomization, RoadTask
 from proveout.envs.driving.traffic.shadow import advance_shadow, start_shadow
 
 wp.set_module_options({"enable_backward": False})
@@ -101,6 +102,7 @@ class HighwayConfig(TaskConfig):
     )
     max_steering: float = quantity(0.3, "rad", "steering angle at low speed", above=0.0, high=1.2)
     reward_weights: HighwayWeights = field(default_factory=HighwayWeights)
+    randomization: RoadRandomization = field(default_factory=RoadRandomization)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -196,7 +198,7 @@ class Highway(RoadTask):
             wp.max(0.0, (c.max_speed - velocity) / c.control_dt),
         )
         curvature = c.max_lateral_acceleration / wp.max(velocity * velocity, 1.0)
-        limit = wp.min(c.max_steering, wp.atan(road.wheelbase * curvature))
+        limit = wp.min(c.max_steering, wp.atan(vehicle_of(road, w, 0).wheelbase * curvature))
         step.command[w, 0] = acceleration
         step.command[w, 1] = step.action[w, 1] * limit
 

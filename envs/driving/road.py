@@ -1,19 +1,18 @@
 """A road world as kernels of a task see it: lanes, agents, drivers and who is near whom."""
 
+# A struct made at run time is a variable to the checker.
+# mypy: disable-error-code="valid-type"
+
 from __future__ import annotations
 
 import warp as wp
 
 from proveout.envs.driving.agents import AgentArrays
-from proveout.envs.driving.drivers.table import DriverColumn
-from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose
+from proveout.envs.driving.drivers.table import Driver
+from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose, on_map
+from proveout.envs.driving.vehicles.single_track import Vehicle
 
 wp.set_module_options({"enable_backward": False})
-
-_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
-_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
-_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
-_DECELERATION = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
 
 
 @wp.struct
@@ -21,34 +20,55 @@ class Road:
     """Arrays of the engine, of all worlds (N) with their agents (A); agent 0 is the learner.
 
     Attributes:
-        lanes: The road network, the same in all worlds.
+        lanes: The road networks (maps), the same in all worlds.
+        map_of_world: Which of them, (N,); 0 when an episode begins, unless `reset` writes another.
         agents: Their state and what is derived from it, each (N, A).
-        driver_kind: A `DriverKind`, (N, A). driver_parameters: Columns `DriverColumn`, (N, A, 7).
+        driver_kind: A `DriverKind`, (N, A). driver: Its parameters, `DriverParameters`, (N, A).
         leader, follower: Index of the agent ahead and behind in the own, left and right lane, -1
             for none, (N, A, 3). leader_gap, follower_gap: Bumper to bumper [m], likewise.
         time_to_collision: With the leader in the own lane [s], (N, A).
-        vehicle_length, wheelbase: Of every vehicle [m].
+        vehicles: `VehicleParameters` of each, (1 or N, A); `vehicle_of` reads it.
         physics_dt: [s]. decimation: Physics steps in a control step.
     """
 
     lanes: LaneArrays
+    map_of_world: wp.array[int]
     agents: AgentArrays
     driver_kind: wp.array2d[int]
-    driver_parameters: wp.array3d[float]
+    driver: wp.array2d[Driver]
     leader: wp.array3d[int]
     leader_gap: wp.array3d[float]
     follower: wp.array3d[int]
     follower_gap: wp.array3d[float]
     time_to_collision: wp.array2d[float]
-    vehicle_length: float
-    wheelbase: float
+    vehicles: wp.array2d[Vehicle]
     physics_dt: float
     decimation: int
 
 
 @wp.func
+def vehicle_of(road: Road, w: int, agent: int) -> Vehicle:
+    """Parameters of an agent's vehicle, as `vehicle_of(road, w, 0).wheelbase`."""
+    return road.vehicles[w % road.vehicles.shape[0], agent]
+
+
+@wp.func
+def lane_of_map(road: Road, w: int, lane: int) -> int:
+    """Index in the table of all lanes of a lane of the world's map; -1 where there is none."""
+    number = road.map_of_world[w]
+    index = lane
+    if number > 0 and number < road.lanes.first_lane.shape[0] - 1:
+        index += road.lanes.first_lane[number]
+    return wp.where(lane >= 0 and on_map(road.lanes, number, index), index, -1)
+
+
+@wp.func
 def place_agent(road: Road, w: int, agent: int, lane: int, s: float, velocity: float):
-    """Put an agent on the centre line of a lane, at arc length s [m], with a speed [m/s]."""
+    """Put an agent on the centre line of a lane, at arc length s [m], with a speed [m/s].
+
+    lane: Of the world's map, from 0; a world with an agent on one that is not there is invalid.
+    """
+    lane = lane_of_map(road, w, lane)
     x, y, heading, _curvature = lane_pose(road.lanes, lane, s)
     road.agents.active[w, agent] = True
     road.agents.lane[w, agent] = lane
@@ -76,10 +96,10 @@ def set_driver(
     Units: m/s, s, m/s2, m/s2.
     """
     road.driver_kind[w, agent] = kind
-    road.driver_parameters[w, agent, _DESIRED_SPEED] = desired_speed
-    road.driver_parameters[w, agent, _HEADWAY] = time_headway
-    road.driver_parameters[w, agent, _MAX_ACCELERATION] = max_acceleration
-    road.driver_parameters[w, agent, _DECELERATION] = comfortable_deceleration
+    road.driver[w, agent].desired_speed = desired_speed
+    road.driver[w, agent].time_headway = time_headway
+    road.driver[w, agent].max_acceleration = max_acceleration
+    road.driver[w, agent].comfortable_deceleration = comfortable_deceleration
 
 
 @wp.func
@@ -92,6 +112,7 @@ def heading_error(road: Road, w: int, agent: int) -> float:
 
 @wp.func
 def lateral_acceleration(road: Road, w: int, agent: int) -> float:
-    """Of the kinematic single-track model: v squared times tan(steering) / wheelbase [m/s2]."""
+    """What the steering asks for: v squared times tan(steering) / wheelbase [m/s2]."""
     velocity = road.agents.velocity[w, agent]
-    return velocity * velocity * wp.tan(road.agents.steering[w, agent]) / road.wheelbase
+    vehicle = vehicle_of(road, w, agent)
+    return velocity * velocity * wp.tan(road.agents.steering[w, agent]) / vehicle.wheelbase

@@ -1,9 +1,12 @@
 """Kernels of road worlds: decide, move, locate, guard, reset."""
 
+# A struct made at run time is a variable to the checker.
+# mypy: disable-error-code="valid-type"
+
 import warp as wp
 
 from proveout.envs.core.invalid import Invalid
-from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.agents import AgentArrays, Commands
 from proveout.envs.driving.drivers.external import steering_velocity_towards
 from proveout.envs.driving.drivers.idm import (
     STEERING_LAG,
@@ -11,15 +14,18 @@ from proveout.envs.driving.drivers.idm import (
     lane_keeping_steering_velocity,
     limit_braking,
 )
-from proveout.envs.driving.drivers.table import DriverColumn, DriverKind
+from proveout.envs.driving.drivers.table import Driver, DriverKind
 from proveout.envs.driving.metrics.off_road import body_off_road
 from proveout.envs.driving.roads.lanes import (
     LaneArrays,
     bracket,
-    follow_lane_border,
+    lane_beside,
     lane_pose,
+    lane_section,
+    on_map,
     pose_between,
     project,
+    project_beside,
     section_between,
     station_between,
     valid_lane,
@@ -28,7 +34,6 @@ from proveout.envs.driving.traffic.leaders import OWN, own_lane_leader
 from proveout.envs.driving.vehicles.single_track import (
     State,
     Vehicle,
-    constrain_acceleration,
     integrate,
 )
 
@@ -39,13 +44,6 @@ _NON_FINITE = wp.constant(int(Invalid.NON_FINITE_STATE))
 _MAX_VALUE = wp.constant(1.0e6)
 _IDM = wp.constant(int(DriverKind.IDM))
 _EXTERNAL = wp.constant(int(DriverKind.EXTERNAL))
-_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
-_TIME_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
-_MINIMUM_GAP = wp.constant(int(DriverColumn.MINIMUM_GAP))
-_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
-_COMFORTABLE_DECELERATION = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
-_MAX_DECELERATION = wp.constant(int(DriverColumn.MAX_DECELERATION))
-_PREVIEW_TIME = wp.constant(int(DriverColumn.PREVIEW_TIME))
 
 # Newton steps of the projection: behind a physics step the guess is good to centimetres; after a
 # reset or a change of lane it may be metres off. Both stop early once converged.
@@ -57,11 +55,23 @@ _KEPT = wp.constant(2.0e-3)
 
 
 @wp.func
-def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int, agent: int):
-    """Write everything derived from heading and lane position; latch `off_road`."""
-    lane = valid_lane(road, agents.lane[world, agent])
-    s = agents.s[world, agent]
-    d = agents.d[world, agent]
+def _derive(
+    road: LaneArrays,
+    vehicle: Vehicle,
+    agents: AgentArrays,
+    lane: int,
+    s: float,
+    d: float,
+    index: int,
+    fraction: float,
+    section: wp.vec3,
+    world: int,
+    agent: int,
+):
+    """Write everything derived from heading and lane position; latch `off_road`.
+
+    lane, s, d: Of the agent. index, fraction: From `bracket`. section: Of the lane there.
+    """
     heading = agents.heading[world, agent]
     c = wp.cos(heading)
     n = wp.sin(heading)
@@ -69,7 +79,6 @@ def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int,
     agents.sin_heading[world, agent] = n
     agents.centre_x[world, agent] = agents.x[world, agent] + vehicle.rear_axle_to_centre * c
     agents.centre_y[world, agent] = agents.y[world, agent] + vehicle.rear_axle_to_centre * n
-    index, fraction = bracket(road, lane, s)
     _x, _y, lane_heading, curvature = pose_between(road, index, fraction)
     sin_error = wp.sin(heading - lane_heading)
     cos_error = wp.cos(heading - lane_heading)
@@ -83,7 +92,7 @@ def _derive(road: LaneArrays, vehicle: Vehicle, agents: AgentArrays, world: int,
     if body_off_road(
         road,
         lane,
-        section_between(road, index, fraction),
+        section,
         s,
         d,
         sin_error,
@@ -101,24 +110,22 @@ def apply_kernel(
     # In:
     command_in: wp.array2d[float],
     # Out:
-    acceleration_out: wp.array2d[float],
-    steering_out: wp.array2d[float],
+    commands: Commands,
 ):
     worldid, agentid = wp.tid()
-    acceleration_out[worldid, agentid] = command_in[worldid, 2 * agentid]
-    steering_out[worldid, agentid] = command_in[worldid, 2 * agentid + 1]
+    commands.acceleration[worldid, agentid] = command_in[worldid, 2 * agentid]
+    commands.steering[worldid, agentid] = command_in[worldid, 2 * agentid + 1]
 
 
 @wp.kernel
 def drive_kernel(
     # In:
     road: LaneArrays,
-    vehicle: Vehicle,
+    vehicles: wp.array2d[Vehicle],
     agents: AgentArrays,
     kind_in: wp.array2d[int],
-    parameters_in: wp.array3d[float],
-    command_acceleration_in: wp.array2d[float],
-    command_steering_in: wp.array2d[float],
+    driver_in: wp.array2d[Driver],
+    commands: Commands,
     leader_in: wp.array3d[int],
     leader_gap_in: wp.array3d[float],
     surveyed: bool,
@@ -129,9 +136,11 @@ def drive_kernel(
     input_steering_velocity_out: wp.array2d[float],
 ):
     worldid, first = wp.tid()
+    row = worldid % vehicles.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
+        vehicle = vehicles[row, agentid]
         velocity = agents.velocity[worldid, agentid]
         steering = agents.steering[worldid, agentid]
         acceleration = wp.float32(0.0)
@@ -140,10 +149,10 @@ def drive_kernel(
             lane = agents.lane[worldid, agentid]
             s = agents.s[worldid, agentid]
             d = agents.d[worldid, agentid]
+            index, fraction = bracket(road, valid_lane(road, lane), s)
             leader = leader_in[worldid, agentid, OWN]
             gap = leader_gap_in[worldid, agentid, OWN]
             if not surveyed:
-                index, fraction = bracket(road, valid_lane(road, lane), s)
                 _station, offset, _stretch = station_between(road, lane, index, fraction)
                 section = section_between(road, index, fraction)
                 leader, gap = own_lane_leader(
@@ -152,20 +161,10 @@ def drive_kernel(
             leader_velocity = wp.float32(0.0)
             if leader >= 0:
                 leader_velocity = agents.velocity[worldid, leader]
-            acceleration = idm_acceleration(
-                velocity,
-                gap,
-                leader_velocity,
-                parameters_in[worldid, agentid, _DESIRED_SPEED],
-                parameters_in[worldid, agentid, _TIME_HEADWAY],
-                parameters_in[worldid, agentid, _MINIMUM_GAP],
-                parameters_in[worldid, agentid, _MAX_ACCELERATION],
-                parameters_in[worldid, agentid, _COMFORTABLE_DECELERATION],
-            )
-            acceleration = limit_braking(
-                acceleration, velocity, parameters_in[worldid, agentid, _MAX_DECELERATION], dt
-            )
-            _x, _y, lane_heading, _curvature = lane_pose(road, lane, s)
+            driver = driver_in[worldid, agentid]
+            acceleration = idm_acceleration(velocity, gap, leader_velocity, driver)
+            acceleration = limit_braking(acceleration, velocity, driver.max_deceleration, dt)
+            _x, _y, lane_heading, _curvature = pose_between(road, index, fraction)
             _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
             error = agents.heading[worldid, agentid] - lane_heading
             steering_velocity = lane_keeping_steering_velocity(
@@ -176,13 +175,13 @@ def drive_kernel(
                 wp.sin(error),
                 wp.cos(error),
                 curvature,
-                parameters_in[worldid, agentid, _PREVIEW_TIME],
+                driver.preview_time,
                 dt,
             )
         else:
-            acceleration = command_acceleration_in[worldid, agentid]
+            acceleration = commands.acceleration[worldid, agentid]
             steering_velocity = steering_velocity_towards(
-                vehicle, steering, command_steering_in[worldid, agentid], dt
+                vehicle, steering, commands.steering[worldid, agentid], dt
             )
         # The model switches the acceleration off beyond its velocity limits; stop on them instead.
         input_acceleration_out[worldid, agentid] = wp.clamp(
@@ -197,7 +196,7 @@ def drive_kernel(
 def advance_kernel(
     # In:
     road: LaneArrays,
-    vehicle: Vehicle,
+    vehicles: wp.array2d[Vehicle],
     input_acceleration_in: wp.array2d[float],
     input_steering_velocity_in: wp.array2d[float],
     dt: float,
@@ -206,15 +205,14 @@ def advance_kernel(
     agents: AgentArrays,
 ):
     worldid, first = wp.tid()
+    row = worldid % vehicles.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
+        vehicle = vehicles[row, agentid]
         velocity = agents.velocity[worldid, agentid]
         acceleration = input_acceleration_in[worldid, agentid]
-        agents.acceleration[worldid, agentid] = constrain_acceleration(
-            vehicle, velocity, acceleration
-        )
-        state = integrate(
+        state, rate = integrate(
             vehicle,
             State(
                 agents.x[worldid, agentid],
@@ -227,6 +225,7 @@ def advance_kernel(
             acceleration,
             dt,
         )
+        agents.acceleration[worldid, agentid] = rate[3]
         agents.x[worldid, agentid] = state[0]
         agents.y[worldid, agentid] = state[1]
         agents.steering[worldid, agentid] = state[2]
@@ -236,11 +235,18 @@ def advance_kernel(
         lane, s, d = project(
             road, agents.lane[worldid, agentid], guess, state[0], state[1], _TRACKING_ITERATIONS
         )
-        lane, s, d = follow_lane_border(road, lane, s, d, state[0], state[1], _SEARCH_ITERATIONS)
+        index, fraction = bracket(road, lane, s)
+        section = section_between(road, index, fraction)
+        beside = lane_beside(road, lane, d, section[0])
+        if beside >= 0:
+            s, d = project_beside(road, lane, beside, s, state[0], state[1], _SEARCH_ITERATIONS)
+            lane = beside
+            index, fraction = bracket(road, lane, s)
+            section = section_between(road, index, fraction)
         agents.lane[worldid, agentid] = lane
         agents.s[worldid, agentid] = s
         agents.d[worldid, agentid] = d
-        _derive(road, vehicle, agents, worldid, agentid)
+        _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 
 @wp.kernel
@@ -248,7 +254,8 @@ def locate_kernel(
     # In:
     mask_in: wp.array[wp.bool],
     road: LaneArrays,
-    vehicle: Vehicle,
+    map_of_world: wp.array[int],
+    vehicles: wp.array2d[Vehicle],
     stride: int,
     # Out:
     agents: AgentArrays,
@@ -256,12 +263,18 @@ def locate_kernel(
     worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
+    row = worldid % vehicles.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
+        vehicle = vehicles[row, agentid]
         x = agents.x[worldid, agentid]
         y = agents.y[worldid, agentid]
-        old_lane = valid_lane(road, agents.lane[worldid, agentid])
+        stored = agents.lane[worldid, agentid]
+        if not on_map(road, map_of_world[worldid], stored):
+            x = wp.nan
+            agents.x[worldid, agentid] = x
+        old_lane = valid_lane(road, stored)
         old_s = agents.s[worldid, agentid]
         agents.lane[worldid, agentid] = old_lane
         lane, s, d = project(road, old_lane, old_s, x, y, _SEARCH_ITERATIONS)
@@ -270,11 +283,20 @@ def locate_kernel(
             or not wp.abs(s - old_s) <= _KEPT
             or not wp.abs(d - agents.d[worldid, agentid]) <= _KEPT
         ):
-            lane, s, d = follow_lane_border(road, lane, s, d, x, y, _SEARCH_ITERATIONS)
+            section = lane_section(road, lane, s)
+            beside = lane_beside(road, lane, d, section[0])
+            if beside >= 0:
+                s, d = project_beside(road, lane, beside, s, x, y, _SEARCH_ITERATIONS)
+                lane = beside
             agents.lane[worldid, agentid] = lane
             agents.s[worldid, agentid] = s
             agents.d[worldid, agentid] = d
-        _derive(road, vehicle, agents, worldid, agentid)
+        lane = agents.lane[worldid, agentid]
+        s = agents.s[worldid, agentid]
+        d = agents.d[worldid, agentid]
+        index, fraction = bracket(road, lane, s)
+        section = section_between(road, index, fraction)
+        _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 
 @wp.kernel
@@ -305,46 +327,18 @@ def guard_kernel(
 def reset_kernel(
     # In:
     mask_in: wp.array[wp.bool],
-    default_parameters: wp.array[float],
+    default_in: wp.array[Driver],
     num_learners: int,
     stride: int,
     # Out:
-    agents: AgentArrays,
-    command_acceleration_out: wp.array2d[float],
-    command_steering_out: wp.array2d[float],
-    driver_kind_out: wp.array2d[int],
-    driver_parameters_out: wp.array3d[float],
+    map_of_world_out: wp.array[int],
+    kind_out: wp.array2d[int],
+    driver_out: wp.array2d[Driver],
 ):
     worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
-    for agentid in range(first, agents.active.shape[1], stride):
-        driver_kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
-        for i in range(default_parameters.shape[0]):
-            driver_parameters_out[worldid, agentid, i] = default_parameters[i]
-        agents.active[worldid, agentid] = False
-        agents.x[worldid, agentid] = 0.0
-        agents.y[worldid, agentid] = 0.0
-        agents.heading[worldid, agentid] = 0.0
-        agents.velocity[worldid, agentid] = 0.0
-        agents.steering[worldid, agentid] = 0.0
-        agents.acceleration[worldid, agentid] = 0.0
-        agents.lane[worldid, agentid] = 0
-        agents.s[worldid, agentid] = 0.0
-        agents.d[worldid, agentid] = 0.0
-        agents.collided[worldid, agentid] = False
-        agents.collided_with[worldid, agentid] = -1
-        agents.off_road[worldid, agentid] = False
-        command_acceleration_out[worldid, agentid] = 0.0
-        command_steering_out[worldid, agentid] = 0.0
-
-
-@wp.kernel
-def clear_kernel(
-    # Out:
-    agents: AgentArrays,
-):
-    worldid, agentid = wp.tid()
-    agents.collided[worldid, agentid] = False
-    agents.collided_with[worldid, agentid] = -1
-    agents.off_road[worldid, agentid] = False
+    map_of_world_out[worldid] = 0
+    for agentid in range(first, kind_out.shape[1], stride):
+        kind_out[worldid, agentid] = wp.where(agentid < num_learners, _EXTERNAL, _IDM)
+        driver_out[worldid, agentid] = default_in[0]

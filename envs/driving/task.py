@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import warp as wp
 
-from proveout.assets.road import RoadNetwork
-from proveout.envs.core.errors import ConfigError
+from proveout.assets.road import RoadNetwork, join
 from proveout.envs.core.presets import ppo_preset
-from proveout.envs.core.task import Task
+from proveout.envs.core.randomize import Randomization
+from proveout.envs.core.task import RandomizationConfig, Task
 from proveout.envs.driving.engine import RoadEngine
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.scene import scene
@@ -26,21 +27,37 @@ _PPO = ppo_preset(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RoadRandomization(RandomizationConfig):
+    """Off by default; widen a range to switch one on."""
+
+    traffic_speed: Randomization = Randomization(field="driver_desired_speed", target="driver_.*")
+    traffic_headway: Randomization = Randomization(field="driver_time_headway", target="driver_.*")
+    wheelbase: Randomization = Randomization(field="vehicle_wheelbase", target="learner")
+    steering_rate: Randomization = Randomization(
+        field="vehicle_steering_velocity_max", target="learner"
+    )
+    acceleration: Randomization = Randomization(field="vehicle_acceleration_max")
+    friction: Randomization = Randomization(field="friction")
+    latency: Randomization = Randomization(
+        field="control_latency", operation="set", low=0.0, high=0.0, unit="s"
+    )
+
+
 class RoadTask(Task):
     """A task of one learner among other drivers. The config needs `num_agents`."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
-    # Without reverse gear: braking ends at rest.
-    vehicle = VehicleParameters(velocity_min=0.0)
+    # Without reverse gear: braking ends at rest. Friction as of dry asphalt.
+    vehicle = VehicleParameters(velocity_min=0.0, friction=1.0)
 
     @abstractmethod
-    def network(self) -> RoadNetwork:
-        """The roads, shared by all worlds."""
+    def network(self) -> RoadNetwork | Sequence[RoadNetwork]:
+        """The roads, shared by all worlds; or several maps, of which `reset` chooses one by writing
+        `road.map_of_world[w]`. A picture has them all, so lay them side by side."""
 
     def make_engine(self, num_worlds: int, device: wp.Device) -> RoadEngine:
         """N worlds; agent 0 is the learner."""
-        if self.randomizations_of_engine():
-            raise ConfigError(f"{self.id}: road worlds have no fields to randomise yet")
         return RoadEngine(
             self.network(),
             self.vehicle,
@@ -48,6 +65,7 @@ class RoadTask(Task):
             self.config.num_agents,
             self.config.physics_dt,
             device,
+            randomized=self.randomizations_of_engine(),
         )
 
     def engine_struct(self, sim: Simulation) -> Road:
@@ -58,6 +76,8 @@ class RoadTask(Task):
 
     def scene(self) -> Any:
         """Road, cars, and the camera "view" that follows the learner."""
-        spec = scene(self.network(), self.config.num_agents, self.vehicle)
+        maps = self.network()
+        network = maps if isinstance(maps, RoadNetwork) else join(*maps)
+        spec = scene(network, self.config.num_agents, self.vehicle)
         spec.camera("chase").name = "view"
         return spec.compile()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from proveout.envs.core.coerce import whole_number
 from proveout.envs.core.engine import Engine
 from proveout.envs.core.errors import ModelError, unknown
 from proveout.envs.core.invalid import Invalid
-from proveout.envs.core.parameter_columns import ParameterColumns
+from proveout.envs.core.parameter_columns import ParameterColumns, matching
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.factory import articulated_kernels as kernels
 from proveout.envs.factory.refresh import frames, refresh_kinematics
@@ -218,16 +217,9 @@ class ArticulatedEngine(Engine):
             mujoco.mjtObj.mjOBJ_ACTUATOR: m.nu,
         }
         names = [mujoco.mj_id2name(m, kind, i) or "" for i in range(counts[kind])]
-        try:
-            pattern = re.compile(target)
-        except re.error as error:
-            raise ModelError(f"randomisation target {target!r} is no expression: {error}") from None
-        found = [i for i, name in enumerate(names) if pattern.fullmatch(name)]
-        if kind == mujoco.mjtObj.mjOBJ_BODY:
-            found = [i for i in found if i > 0]
-        if not found:
-            known = ", ".join(name for name in names if name)
-            raise ModelError(f"randomisation target {target!r} matches none of: {known}")
+        # The world, body 0, has neither mass nor inertia.
+        first = 1 if kind == mujoco.mjtObj.mjOBJ_BODY else 0
+        found = [first + i for i in matching(target, names[first:])]
         if kind == mujoco.mjtObj.mjOBJ_JOINT:
             found = [dof for joint in found for dof in range(m.nv) if m.dof_jntid[dof] == joint]
         return found

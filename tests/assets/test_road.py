@@ -102,7 +102,10 @@ def _parts(n: RoadNetwork) -> dict:
     [
         ({"x": np.array([1.0])}, "RoadNetwork.x|shape"),
         ({"left": np.array([7])}, "RoadNetwork.left names a lane"),
-        ({"successor": np.array([0])}, "ends 50.00 m from the start of its successor"),
+        ({"successors": ((0,),)}, "ends 50.00 m from the start of its successor"),
+        ({"successors": ((1,),)}, "successors names a lane outside 0 ... 0"),
+        ({"predecessors": ((), ())}, "predecessors has 2 lists, expected one for each of 1 lanes"),
+        ({"predecessors": ((0, 0),)}, "names a lane twice"),
         ({"num_points": np.array([1])}, "two points"),
         ({"speed_limit": np.array([np.nan])}, "speed_limit holds a value that is not finite"),
     ],

@@ -18,7 +18,6 @@ from proveout.envs.core.task import (
     TaskConfig,
     quantity,
 )
-from proveout.envs.driving.drivers.table import DriverColumn
 from proveout.envs.driving.road import Road, place_agent
 from proveout.envs.driving.roads.lanes import lane_pose
 from proveout.envs.driving.task import RoadTask
@@ -26,7 +25,6 @@ from proveout.envs.driving.task import RoadTask
 wp.set_module_options({"enable_backward": False})
 
 STREAM = wp.constant(STREAM_TASK)
-DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +83,7 @@ class Follow(RoadTask):
         step.command[w, 0] = 3.0 * step.action[w, 0]
         step.command[w, 1] = 0.0
         if step.elapsed[w] > c.slow_after:
-            road.driver_parameters[w, 1, DESIRED_SPEED] = 0.0
+            road.driver[w, 1].desired_speed = 0.0
 
     @wp.func
     def evaluate(w: int, step: Step, road: Road, c: Any, s: Any):
@@ -104,7 +102,7 @@ class Follow(RoadTask):
         lane = step.world_id[w] % 3  # two lanes of the straight road, one of the bend
         for agent in range(c.num_agents):
             place_agent(road, w, agent, lane, c.start + 30.0 * float(agent), speed)
-            road.driver_parameters[w, agent, DESIRED_SPEED] = speed
+            road.driver[w, agent].desired_speed = speed
 
     @wp.func
     def observe(w: int, step: Step, road: Road, c: Any, s: Any, obs: wp.array2d[float]):

@@ -14,7 +14,7 @@ from test_documents import ROOT, blocks_of, python_blocks, section
 
 from proveout.assets.robot import load_robot
 from proveout.envs import check_vector_env
-from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.errors import UnknownNameError
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.driving.vehicles.single_track import VehicleParameters
 from proveout.envs.factory.engine import ArticulatedEngine, Capacities
@@ -187,7 +187,7 @@ def test_a_road_ends_where_its_lane_has_no_successor():
     envs.close()
 
 
-def test_road_worlds_have_no_fields_to_randomise():
+def test_road_worlds_have_no_masses_to_randomise():
     config = FollowConfig.from_dict({"randomization": {"mass": {"high": 2.0}}})
-    with pytest.raises(ConfigError, match="no fields to randomise yet"):
+    with pytest.raises(UnknownNameError, match=r"'body_mass'; known are .*driver_time_headway"):
         WarpVectorEnv(Follow(config), 2, device="cpu", workers=1)

@@ -14,7 +14,18 @@ def placed() -> Placed:
     """Worlds whose agents stand on given lanes: arrays (num_worlds, num_agents)."""
 
     def build(
-        network, lane, s, velocity=0.0, *, d=0.0, turn=0.0, dt=0.05, num_learners=1, vehicle=None
+        network,
+        lane,
+        s,
+        velocity=0.0,
+        *,
+        d=0.0,
+        turn=0.0,
+        dt=0.05,
+        num_learners=1,
+        vehicle=None,
+        maps=None,
+        map_of_world=0,
     ) -> RoadEngine:
         lane = np.atleast_2d(np.asarray(lane, np.int32))
         s, velocity, d, turn = (
@@ -28,13 +39,15 @@ def placed() -> Placed:
                 out[on] = np.interp(s[on], at, values[p])
         x, y = x - d * np.sin(heading), y + d * np.cos(heading)
         worlds = RoadEngine(
-            network, vehicle or VehicleParameters(), *lane.shape, dt, "cpu", num_learners
+            maps or network, vehicle or VehicleParameters(), *lane.shape, dt, "cpu", num_learners
         )
         values = {"x": x, "y": y, "heading": heading + turn, "velocity": velocity, "s": s, "d": d}
         for name, value in values.items():
-            getattr(worlds, name).assign(value.astype(np.float32))
-        worlds.lane.assign(lane)
-        worlds.active.fill_(True)
+            getattr(worlds.agents, name).assign(value.astype(np.float32))
+        worlds.agents.lane.assign(lane)
+        number = np.broadcast_to(map_of_world, len(lane))
+        worlds.map_of_world.assign(number.astype(np.int32))
+        worlds.agents.active.fill_(True)
         worlds.refresh(worlds._all)
         return worlds
 

@@ -29,7 +29,7 @@ def road_worlds(env: WarpVectorEnv):
 
 def straight(env: WarpVectorEnv) -> np.ndarray:
     """Which worlds are on the straight road: it has lanes 0 to 2."""
-    return road_worlds(env).lane.numpy()[:, 0] < 3
+    return road_worlds(env).agents.lane.numpy()[:, 0] < 3
 
 
 def entries(env, observation):
@@ -46,11 +46,11 @@ def test_config_is_checked():
 def test_both_roads_and_all_lanes_occur_and_cars_start_apart(env):
     env.reset(seed=3)
     worlds = road_worlds(env)
-    lane, s = worlds.lane.numpy(), worlds.s.numpy()
+    lane, s = worlds.agents.lane.numpy(), worlds.agents.s.numpy()
     assert 0 < straight(env).sum() < NUM
     assert set(lane[:, 0] % 3) == {0, 1, 2}
-    assert worlds.active.numpy().all()
-    assert not worlds.collided.numpy().any()
+    assert worlds.agents.active.numpy().all()
+    assert not worlds.agents.collided.numpy().any()
     length = worlds.vehicle_parameters.length
     for world in range(NUM):
         assert len(set(lane[world] // 3)) == 1
@@ -63,23 +63,23 @@ def test_constant_speed_on_a_straight_lane_is_speed_times_time(env):
     env.reset(seed=3)
     worlds = road_worlds(env)
     chosen = straight(env)
-    x, v = worlds.x.numpy()[:, 0].copy(), worlds.velocity.numpy()[:, 0].copy()
+    x, v = worlds.agents.x.numpy()[:, 0].copy(), worlds.agents.velocity.numpy()[:, 0].copy()
     for _ in range(10):
         _, _, _, _, info = env.step(np.zeros((NUM, 2), np.float32))
     alive = chosen & ~info["_final_obs"]
     # 1 s at float32 positions of a few hundred metres: rounding of 1e-4 m a step at most.
-    np.testing.assert_allclose((worlds.x.numpy()[:, 0] - x)[alive], v[alive], atol=2e-3)
-    np.testing.assert_allclose(worlds.velocity.numpy()[:, 0][alive], v[alive], atol=1e-5)
+    np.testing.assert_allclose((worlds.agents.x.numpy()[:, 0] - x)[alive], v[alive], atol=2e-3)
+    np.testing.assert_allclose(worlds.agents.velocity.numpy()[:, 0][alive], v[alive], atol=1e-5)
 
 
 def test_full_throttle_and_full_braking_give_the_configured_accelerations(env):
     env.reset(seed=4)
     worlds = road_worlds(env)
-    before = worlds.velocity.numpy()[:, 0].copy()
+    before = worlds.agents.velocity.numpy()[:, 0].copy()
     action = np.zeros((NUM, 2), np.float32)
     action[: NUM // 2, 0], action[NUM // 2 :, 0] = 1.0, -1.0
     env.step(action)
-    change = worlds.velocity.numpy()[:, 0] - before
+    change = worlds.agents.velocity.numpy()[:, 0] - before
     np.testing.assert_allclose(change[: NUM // 2], 0.3, atol=1e-4)  # 3 m/s2 for 0.1 s
     np.testing.assert_allclose(change[NUM // 2 :], -0.6, atol=1e-4)  # 6 m/s2 for 0.1 s
 
@@ -91,7 +91,7 @@ def test_steering_gives_the_configured_lateral_acceleration(env):
     for _ in range(3):
         env.step(action)
     worlds = road_worlds(env)
-    v, steering = worlds.velocity.numpy()[:, 0], worlds.steering.numpy()[:, 0]
+    v, steering = worlds.agents.velocity.numpy()[:, 0], worlds.agents.steering.numpy()[:, 0]
     lateral = v**2 * np.tan(steering) / worlds.vehicle_parameters.wheelbase
     np.testing.assert_allclose(lateral, 1.5, rtol=1e-3)  # half of 3 m/s2
 
@@ -155,8 +155,8 @@ def test_neighbours_are_the_nearest_cars_in_the_ego_frame(env):
     observation, _ = env.reset(seed=8)
     worlds = road_worlds(env)
     rows = entries(env, observation)["neighbours"]
-    cx, cy = worlds.centre_x.numpy(), worlds.centre_y.numpy()
-    heading = worlds.heading.numpy()[:, 0]
+    cx, cy = worlds.agents.centre_x.numpy(), worlds.agents.centre_y.numpy()
+    heading = worlds.agents.heading.numpy()[:, 0]
     distance = np.hypot(cx - cx[:, :1], cy - cy[:, :1])
     for world in range(NUM):
         order = np.argsort(distance[world, 1:], kind="stable")[:8] + 1

@@ -118,7 +118,7 @@ def test_projection_inverts_lane_point():
 def test_projection_goes_on_to_successor_and_predecessor():
     a, b = motorway(2, 100.0), motorway(2, 100.0, start=(100.0, 0.0, 0.0))
     network = replace(
-        join(a, b), successor=np.array([2, 3, -1, -1]), predecessor=np.array([-1, -1, 0, 1])
+        join(a, b), successors=((2,), (3,), (), ()), predecessors=((), (), (0,), (1,))
     )
     out = _launch(
         _project, network, [0, 3, 3], [99.0, 1.0, 95.0], [104.0, -6.0, 130.0], [0.5] * 3, width=3
@@ -133,3 +133,44 @@ def test_no_value_indexes_outside_the_arrays():
     out = _launch(_pose, network, lane, bad, width=8)
     assert np.all(np.isfinite(out[[0, 1, 2, 5, 6]]))
     _launch(_project, network, lane, bad, bad, bad, width=3)
+
+
+def test_past_a_fork_the_nearest_branch_goes_on():
+    trunk = motorway(1, 100.0)
+    left, right = (
+        motorway(1, segments=[(150.0, k, k)], start=(100.0, 0.0, 0.0)) for k in (0.01, -0.01)
+    )
+    network = replace(
+        join(trunk, left, right),
+        successors=((1, 2), (), ()),
+        predecessors=((), (0,), (0,)),
+    )
+    s, d = np.array([60.0, 60.0]), np.array([0.4, -0.4])
+    places = _launch(_point, network, [1, 2], s, d, width=2)
+    arrays = [wp.array(c.astype(np.float32), device="cpu") for c in (places[:, 0], places[:, 1])]
+    out = wp.zeros((2, 3), dtype=float, device="cpu")
+    wp.launch(_find, dim=2, inputs=[lane_arrays(network, "cpu"), *arrays, out], device="cpu")
+    np.testing.assert_allclose(out.numpy(), [[1, 60.0, 0.4], [2, 60.0, -0.4]], atol=5e-3)
+
+
+@wp.kernel
+def _point(
+    road: LaneArrays,
+    lane: wp.array[int],
+    s: wp.array[float],
+    d: wp.array[float],
+    out: wp.array2d[float],
+):
+    i = wp.tid()
+    x, y, _heading = lane_point(road, lane[i], s[i], d[i])
+    out[i, 0] = x
+    out[i, 1] = y
+
+
+@wp.kernel
+def _find(road: LaneArrays, x: wp.array[float], y: wp.array[float], out: wp.array2d[float]):
+    i = wp.tid()
+    on, s, d = project(road, 0, 150.0, x[i], y[i], 12)
+    out[i, 0] = float(on)
+    out[i, 1] = s
+    out[i, 2] = d

@@ -43,10 +43,10 @@ def test_a_car_that_cuts_in_is_a_leader_from_its_side_on(placed):
 def test_heading_widens_a_body(placed):
     d, turn = -0.7, -0.3
     worlds = placed(motorway(2, 500.0), [[0, 1]], [[100.0, 130.0]], d=[[0, d]], turn=[[0, turn]])
-    assert worlds.reach.numpy()[0, 1] == pytest.approx(
+    assert worlds.agents.reach.numpy()[0, 1] == pytest.approx(
         0.805 * np.cos(turn) + 2.254 * abs(np.sin(turn)), rel=1e-5
     )
-    assert worlds.lateral.numpy()[0, 1] == pytest.approx(
+    assert worlds.agents.lateral.numpy()[0, 1] == pytest.approx(
         1.75 + d + 1.4227170936 * np.sin(turn), abs=1e-4
     )
     assert worlds.leader.numpy()[0, 0, 0] == 1
@@ -54,9 +54,9 @@ def test_heading_widens_a_body(placed):
 
 def test_inactive_agents_are_not_seen(placed):
     worlds = placed(motorway(1, 500.0), [[0, 0, 0]], [[100.0, 120.0, 140.0]])
-    active = worlds.active.numpy()
+    active = worlds.agents.active.numpy()
     active[0, 1] = False
-    worlds.active.assign(active)
+    worlds.agents.active.assign(active)
     worlds.refresh(worlds._all)
     assert worlds.leader.numpy()[0, 0, 0] == 2
     assert worlds.leader.numpy()[0, 1, 0] == -1
@@ -84,7 +84,7 @@ def test_gap_is_measured_along_the_own_lane_in_a_bend(placed):
 def test_leader_on_the_next_road(placed):
     a, b = motorway(2, 100.0), motorway(2, 100.0, start=(100.0, 0.0, 0.0))
     network = replace(
-        join(a, b), successor=np.array([2, 3, -1, -1]), predecessor=np.array([-1, -1, 0, 1])
+        join(a, b), successors=((2,), (3,), (), ()), predecessors=((), (), (0,), (1,))
     )
     worlds = placed(network, [[0, 2, 3]], [[90.0, 20.0, 10.0]])
     leader, leader_gap, follower, _ = _tables(worlds)
@@ -96,7 +96,7 @@ def test_leader_on_the_next_road(placed):
 def test_leader_across_the_seam_of_a_ring(placed):
     radius = 100.0
     circle = motorway(1, segments=[(2 * np.pi * radius, 1 / radius, 1 / radius)])
-    ring = replace(circle, successor=np.array([0]), predecessor=np.array([0]))
+    ring = replace(circle, successors=((0,),), predecessors=((0,),))
     length = float(ring.length[0])
     worlds = placed(ring, [[0, 0]], [[length - 10.0, 15.0]], 10.0)
     assert worlds.leader.numpy()[0, :, 0].tolist() == [1, -1]
@@ -104,5 +104,21 @@ def test_leader_across_the_seam_of_a_ring(placed):
     for _ in range(30):  # 15 m: agent 0 passes the seam
         worlds.physics()
     worlds.refresh(worlds._all)
-    assert worlds.s.numpy()[0, 0] == pytest.approx(5.0, abs=0.3)
+    assert worlds.agents.s.numpy()[0, 0] == pytest.approx(5.0, abs=0.3)
     assert worlds.leader.numpy()[0, 0, 0] == 1
+
+
+def test_leaders_on_both_branches_of_a_fork(placed):
+    trunk = motorway(1, 100.0)
+    left, right = (
+        motorway(1, segments=[(150.0, k, k)], start=(100.0, 0.0, 0.0)) for k in (0.01, -0.01)
+    )
+    network = replace(
+        join(trunk, left, right), successors=((1, 2), (), ()), predecessors=((), (0,), (0,))
+    )
+    for branch, nearer in ((1, 30.0), (2, 20.0)):
+        worlds = placed(network, [[0, 1, 2]], [[90.0, 30.0, 20.0 if branch == 2 else 40.0]])
+        assert worlds.leader.numpy()[0, 0, 0] == branch
+        gap = worlds.leader_gap.numpy()[0, 0, 0]
+        assert gap == pytest.approx(10.0 + nearer - LENGTH, abs=1e-3)
+        assert worlds.follower.numpy()[0, branch, 0] == 0

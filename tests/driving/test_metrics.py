@@ -130,13 +130,13 @@ def test_time_to_collision_by_hand():
 )
 def test_off_road_by_hand(placed, lane, d, turn, off):
     worlds = placed(motorway(3, 500.0), [[lane]], [[100.0]], d=d, turn=turn)
-    assert bool(worlds.off_road.numpy()[0, 0]) is off
+    assert bool(worlds.agents.off_road.numpy()[0, 0]) is off
 
 
 def test_past_the_end_of_the_road_is_off_road(placed):
     worlds = placed(motorway(1, 100.0), [[0, 0]], [[99.0, 50.0]], 30.0)
     worlds.physics()
-    assert worlds.off_road.numpy().tolist() == [[True, False]]
+    assert worlds.agents.off_road.numpy().tolist() == [[True, False]]
 
 
 def test_off_road_follows_the_curve(placed):
@@ -145,11 +145,11 @@ def test_off_road_follows_the_curve(placed):
     # On an inner edge at rest, a straight body leaves outside first: exact corners by geometry.
     for d in np.linspace(-1.2, 1.2, 49):
         worlds = placed(network, [[0]], [[100.0]], d=d)
-        x, y, h = (float(getattr(worlds, n).numpy()[0, 0]) for n in ("x", "y", "heading"))
+        x, y, h = (float(getattr(worlds.agents, n).numpy()[0, 0]) for n in ("x", "y", "heading"))
         corners = np.array([(a, b) for a in (3.67672, -0.83128) for b in (0.805, -0.805)])
         rotation = np.array([[np.cos(h), -np.sin(h)], [np.sin(h), np.cos(h)]])
         r = np.linalg.norm(corners @ rotation.T + (x, y) - (0.0, radius), axis=1)
         margin = np.abs(np.abs(r - radius) - 1.75).min()
         if margin > 5e-3:
             expected = bool((np.abs(r - radius) > 1.75).any())
-            assert bool(worlds.off_road.numpy()[0, 0]) is expected, d
+            assert bool(worlds.agents.off_road.numpy()[0, 0]) is expected, d

@@ -1,13 +1,15 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import warp as wp
 
+from proveout.envs.driving.records import records
 from proveout.envs.driving.vehicles.single_track import (
     State,
     Vehicle,
     VehicleParameters,
     integrate,
-    vehicle_struct,
 )
 
 wp.set_module_options({"enable_backward": False})
@@ -16,7 +18,7 @@ PARAMETERS = VehicleParameters()
 
 @wp.kernel
 def _integrate(
-    vehicle: Vehicle,
+    vehicle: wp.array[Vehicle],
     inputs: wp.array2d[float],
     dt: float,
     steps: int,
@@ -24,14 +26,18 @@ def _integrate(
 ):
     i = wp.tid()
     for _ in range(steps):
-        x[i] = integrate(vehicle, x[i], inputs[i, 0], inputs[i, 1], dt)
+        state, _rate = integrate(vehicle[0], x[i], inputs[i, 0], inputs[i, 1], dt)
+        x[i] = state
 
 
 def _run(states, inputs, dt, steps, parameters=PARAMETERS):
     x = wp.array(np.asarray(states, np.float32), dtype=State, device="cpu")
     u = wp.array(np.asarray(inputs, np.float32), dtype=float, device="cpu")
     wp.launch(
-        _integrate, dim=len(x), inputs=[vehicle_struct(parameters), u, dt, steps, x], device="cpu"
+        _integrate,
+        dim=len(x),
+        inputs=[records(Vehicle, parameters, (1,), "cpu"), u, dt, steps, x],
+        device="cpu",
     )
     return x.numpy().astype(np.float64)
 
@@ -113,3 +119,34 @@ def test_steering_stops_at_its_limits():
     end = _run([[0, 0, 1.0, 1.0, 0], [0, 0, -1.0, 1.0, 0]], [[9, 0], [-9, 0]], 0.05, 100)
     # The input goes off once the stop is passed: within one step at the full rate.
     np.testing.assert_allclose(np.abs(end[:, 2]), 1.066, atol=0.4 * 0.05)
+
+
+def test_tyres_hold_within_the_friction_circle():
+    slippery = dataclasses.replace(PARAMETERS, friction=0.4)
+    grip, v = 0.4 * 9.81, 20.0
+    # Straight, full braking and full throttle.
+    end = _run([[0, 0, 0, v, 0]] * 2, [[0, -9], [0, 9]], 0.01, 1, slippery)
+    np.testing.assert_allclose(end[:, 3] - v, [-grip * 0.01, grip * 0.01], rtol=1e-3)
+    # More steering than the tyres follow: a circle of radius v^2 / grip, and nothing left to brake.
+    radius = v * v / grip
+    end = _run([[0, 0, 0.3, v, 0], [0, 0, -0.3, v, 0]], [[0, -9]] * 2, 0.01, 200, slippery)
+    for row, side in zip(end, (1.0, -1.0), strict=True):
+        angle = v * 2.0 / radius
+        expected = [radius * np.sin(angle), side * radius * (1 - np.cos(angle)), side * angle]
+        np.testing.assert_allclose(row[[0, 1, 4]], expected, rtol=1e-4)
+        assert row[3] == pytest.approx(v, rel=1e-5)
+    # In between, what the turn leaves of the circle.
+    across = v * v * np.tan(0.02) / PARAMETERS.wheelbase
+    assert across < grip
+    end = _run([[0, 0, 0.02, v, 0]], [[0, -9]], 0.001, 1, slippery)[0]
+    assert (v - end[3]) / 0.001 == pytest.approx(np.sqrt(grip**2 - across**2), rel=5e-3)
+
+
+def test_a_grip_that_is_never_reached_changes_no_bit():
+    states, inputs = _random(1000)
+    states[:, 3] = np.clip(states[:, 3], -8.0, 8.0)
+    inputs[:, 1] = np.clip(inputs[:, 1], -4.0, 4.0)
+    gripping = dataclasses.replace(PARAMETERS, friction=30.0)
+    np.testing.assert_array_equal(
+        _run(states, inputs, 0.05, 3, gripping), _run(states, inputs, 0.05, 3)
+    )

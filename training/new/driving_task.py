@@ -10,46 +10,26 @@ import numpy as np
 import warp as wp
 
 from proveout.assets.road import motorway
-from proveout.envs import (
-    STREAM_TASK,
-    Entry,
-    Kpi,
-    Layout,
-    RewardWeights,
-    Step,
-    TaskConfig,
-    action_rate,
-    columns,
-    quantity,
-    random_key,
-    register,
-    uniform,
-)
-from proveout.envs.driving.drivers.table import DriverColumn, DriverKind
-from proveout.envs.driving.road import Road, place_agent, set_driver
-from proveout.envs.driving.task import RoadTask
+from proveout.envs import Entry, Kpi, Layout, RewardWeights, Step, TaskConfig, action_rate
+from proveout.envs import columns, episode_key, quantity, register, uniform
+from proveout.envs.driving import DriverKind, Road, RoadTask, place_agent, set_driver, vehicle_of
 
 wp.set_module_options({"enable_backward": False})
 
-STREAM = wp.constant(STREAM_TASK)
 IDM, EXTERNAL = wp.constant(int(DriverKind.IDM)), wp.constant(int(DriverKind.EXTERNAL))
-DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
+START, LEADER = wp.constant(0), wp.constant(1)  # streams of random numbers
 FARTHEST = wp.constant(100.0)  # m; a gap beyond it is seen as this
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowWeights(RewardWeights):
-    """The names of the fields are the names of the reward terms."""
-
+class FollowWeights(RewardWeights):  # the names of the fields are the names of the reward terms
     error: float = quantity(-0.02, "1/m", "distance from the wanted gap, at most 10 m")
     collision: float = quantity(-2.0, "1", "1 in a step with a collision")
     action_rate: float = quantity(-0.005, "1", "squared change of the action")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowConfig(TaskConfig):
-    """Every field is a flag: --env.time-headway 1.2, --env.reward-weights.error -0.05."""
-
+class FollowConfig(TaskConfig):  # every field is a flag: --env.time-headway 1.2
     control_dt: float = quantity(0.1, "s", "time between two actions")
     decimation: int = quantity(2, "1", "physics steps in one control step")
     episode_seconds: float = quantity(20.0, "s", "time after which an episode is truncated")
@@ -61,17 +41,12 @@ class FollowConfig(TaskConfig):
     reward_weights: FollowWeights = field(default_factory=FollowWeights)
 
 
-OBSERVATION = Layout(
-    (
-        Entry("speed", (1,), "10 m/s", "of the learner"),
-        Entry("error", (1,), "10 m", "gap minus the wanted gap"),
-        Entry("closing", (1,), "10 m/s", "speed of the leader minus the own"),
-        Entry("previous_action", (1,), "1", "last action", low=-1.0, high=1.0),
-    )
-)
-ACTION = Layout(
-    (Entry("acceleration", (1,), "max_acceleration", "of the learner", low=-1.0, high=1.0),)
-)
+SPEED = Entry("speed", (1,), "10 m/s", "of the learner")
+ERROR = Entry("error", (1,), "10 m", "gap minus the wanted gap")
+CLOSING = Entry("closing", (1,), "10 m/s", "speed of the leader minus the own")
+PREVIOUS = Entry("previous_action", (1,), "1", "last action", low=-1.0, high=1.0)
+PEDAL = Entry("acceleration", (1,), "max_acceleration", "of the learner", low=-1.0, high=1.0)
+OBSERVATION, ACTION = Layout((SPEED, ERROR, CLOSING, PREVIOUS)), Layout((PEDAL,))
 KPIS = (
     Kpi("mean_error", "m", "mean", "distance from the wanted gap"),
     Kpi("smallest_gap", "m", "min", "from bumper to bumper"),
@@ -81,15 +56,11 @@ Obs, Term, Value = columns(OBSERVATION), columns(FollowWeights), columns(KPIS)
 
 @wp.struct
 class FollowState:
-    """What a world keeps from step to step; zero when an episode begins."""
-
-    error_sum: wp.array[float]  # m
+    error_sum: wp.array[float]  # m, of each world; zero when an episode begins
 
 
 class Follower:
-    """The scripted policy of `--policy expert`: proportional to gap and speed."""
-
-    def predict(self, observations):
+    def predict(self, observations):  # proportional to gap and speed
         error, closing = 10.0 * observations[:, 1:2], 10.0 * observations[:, 2:3]
         return np.clip((0.3 * error + 1.2 * closing) / 4.0, -1.0, 1.0).astype(np.float32)
 
@@ -122,9 +93,10 @@ class Follow(RoadTask):
     def control(w: int, step: Step, road: Road, c: Any, s: FollowState):
         # The leader wants another speed every five seconds.
         if (step.elapsed[w] - 1) % 50 == 0:
-            key = random_key(step.seed[w], step.world_id[w], step.episode[w], STREAM)
-            wanted = uniform(key, 8 + step.elapsed[w] / 50, c.slowest, c.fastest)
-            road.driver_parameters[w, 1, DESIRED_SPEED] = wanted
+            wanted = uniform(
+                episode_key(step, w, LEADER), step.elapsed[w] / 50, c.slowest, c.fastest
+            )
+            road.driver[w, 1].desired_speed = wanted
         step.command[w, 0] = c.max_acceleration * step.action[w, 0]
         step.command[w, 1] = 0.0
 
@@ -144,13 +116,13 @@ class Follow(RoadTask):
 
     @wp.func
     def reset(w: int, step: Step, road: Road, c: Any, s: FollowState):
-        key = random_key(step.seed[w], step.world_id[w], step.episode[w], STREAM)
+        key = episode_key(step, w, START)
         speed = uniform(key, 0, c.slowest, c.fastest)
         gap = 2.0 + c.time_headway * speed + uniform(key, 1, -5.0, 5.0)
         set_driver(road, w, 0, EXTERNAL, speed, c.time_headway, 1.5, 2.0)
         set_driver(road, w, 1, IDM, speed, c.time_headway, 1.5, 2.0)
         place_agent(road, w, 0, 0, 50.0, speed)
-        place_agent(road, w, 1, 0, 50.0 + road.vehicle_length + gap, speed)
+        place_agent(road, w, 1, 0, 50.0 + vehicle_of(road, w, 1).length + gap, speed)
 
     @wp.func
     def observe(w: int, step: Step, road: Road, c: Any, s: FollowState, obs: wp.array2d[float]):

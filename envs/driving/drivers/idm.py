@@ -4,8 +4,12 @@ Source: M. Treiber, A. Hennecke, D. Helbing, "Congested traffic states in empiri
 microscopic simulations", Physical Review E 62, 1805 (2000), equations 3 and 4.
 """
 
+# A struct made at run time is a variable to the checker.
+# mypy: disable-error-code="valid-type"
+
 import warp as wp
 
+from proveout.envs.driving.drivers.table import Driver
 from proveout.envs.driving.vehicles.single_track import Vehicle
 
 wp.set_module_options({"enable_backward": False})
@@ -25,26 +29,26 @@ def idm_acceleration(
     velocity: float,
     gap: float,
     leader_velocity: float,
-    desired_speed: float,
-    time_headway: float,
-    minimum_gap: float,
-    max_acceleration: float,
-    comfortable_deceleration: float,
+    driver: Driver,
 ) -> float:
     """Acceleration [m/s^2]; a gap of infinity means no leader.
 
-    a (1 - (v / v0)^4 - (s* / gap)^2),  s* = s0 + max(0, v T + v (v - v_leader) / (2 sqrt(a b))).
+    a (1 - (v / v0)^n - (s* / gap)^2),  s* = s0 + max(0, v T + v (v - v_leader) / (2 sqrt(a b))).
     The maximum keeps the interaction repulsive behind a much faster leader.
     """
-    ratio = velocity / wp.max(desired_speed, 0.1)
+    ratio = velocity / wp.max(driver.desired_speed, 0.1)
     free = ratio * ratio * ratio * ratio
+    if driver.exponent != 4.0:
+        free = wp.pow(wp.max(ratio, 0.0), driver.exponent)
     interaction = wp.float32(0.0)
     if gap < 1.0e6:
         braking = velocity * (velocity - leader_velocity)
-        braking = braking / (2.0 * wp.sqrt(max_acceleration * comfortable_deceleration))
-        wanted = minimum_gap + wp.max(velocity * time_headway + braking, 0.0)
+        braking = braking / (
+            2.0 * wp.sqrt(driver.max_acceleration * driver.comfortable_deceleration)
+        )
+        wanted = driver.minimum_gap + wp.max(velocity * driver.time_headway + braking, 0.0)
         interaction = wanted / wp.max(gap, _SMALLEST_GAP)
-    return max_acceleration * (1.0 - free - interaction * interaction)
+    return driver.max_acceleration * (1.0 - free - interaction * interaction)
 
 
 @wp.func

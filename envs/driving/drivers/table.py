@@ -1,10 +1,15 @@
-"""What drives an agent, as data: a kind and a row of parameters for each world and agent."""
+"""What drives an agent, as data: a kind and a record of parameters for each world and agent."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import warp as wp
+
+from proveout.envs.driving.records import columns_of, record, records
+
+wp.set_module_options({"enable_backward": False})
 
 
 class DriverKind(IntEnum):
@@ -14,52 +19,52 @@ class DriverKind(IntEnum):
     IDM = 1  # Intelligent Driver Model, keeps its lane
 
 
-class DriverColumn(IntEnum):
-    """Columns of the parameter table, with their units."""
+@dataclass(frozen=True, kw_only=True)
+class DriverParameters:
+    """A driver's numbers; the defaults are those of Treiber, Hennecke, Helbing (2000), Table I, and
+    for the last two our own."""
 
-    DESIRED_SPEED = 0  # [m/s]
-    TIME_HEADWAY = 1  # [s]
-    MINIMUM_GAP = 2  # [m]
-    MAX_ACCELERATION = 3  # [m/s^2]
-    COMFORTABLE_DECELERATION = 4  # [m/s^2], positive
-    MAX_DECELERATION = 5  # [m/s^2], positive: what tyres and driver give at most
-    PREVIEW_TIME = 6  # [s]: the lane-keeping steering returns to the centre over this time
+    desired_speed: float = 33.3  # [m/s]
+    time_headway: float = 1.6  # [s]
+    minimum_gap: float = 2.0  # [m]
+    max_acceleration: float = 0.73  # [m/s^2]
+    comfortable_deceleration: float = 1.67  # [m/s^2], positive
+    exponent: float = 4.0  # [1]: of the speed in the free-road term
+    max_deceleration: float = 9.0  # [m/s^2], positive: what the driver asks for at most
+    preview_time: float = 1.2  # [s]: the lane-keeping steering returns to the centre over this time
 
 
-# Treiber, Hennecke, Helbing (2000), Table I; the last two are ours.
-_DEFAULTS = (33.3, 1.6, 2.0, 0.73, 1.67, 9.0, 1.2)
+Driver = record(DriverParameters)
+"""`DriverParameters` for kernels."""
 
 
-@dataclass
 class DriverTable:
-    """Driver of every agent on a device.
+    """Driver of every agent on a device, as the engine's default until a task says otherwise.
 
-    kind: (num_worlds, num_agents) int, a `DriverKind`.
-    parameters: (num_worlds, num_agents, len(DriverColumn)) float, units as in `DriverColumn`.
-    defaults: (len(DriverColumn),) float, what each driver has when an episode begins.
+    Args:
+        num_worlds: Worlds N.
+        num_agents: Agents A of a world.
+        num_learners: The first so many are EXTERNAL, the others IDM.
+        device: Where it lies.
+
+    Attributes:
+        kind: A `DriverKind`, (N, A) int.
+        parameters: (N, A) `Driver`. columns: The same memory, (N, A, fields) float.
+        default: What each driver has when an episode begins, (1,) `Driver`.
     """
 
-    num_worlds: int
-    num_agents: int
-    num_learners: int
-    device: str
-    kind: wp.array = field(init=False)
-    parameters: wp.array = field(init=False)
-    defaults: wp.array = field(init=False)
-
-    def __post_init__(self) -> None:
-        shape = (self.num_worlds, self.num_agents)
-        self.defaults = wp.array(np.array(_DEFAULTS, np.float32), dtype=float, device=self.device)
+    def __init__(self, num_worlds: int, num_agents: int, num_learners: int, device: Any) -> None:
+        shape = (num_worlds, num_agents)
         kind = np.full(shape, int(DriverKind.IDM), np.int32)
-        kind[:, : self.num_learners] = int(DriverKind.EXTERNAL)
-        self.kind = wp.array(kind, dtype=int, device=self.device)
-        parameters = np.broadcast_to(np.array(_DEFAULTS, np.float32), (*shape, len(_DEFAULTS)))
-        self.parameters = wp.array(
-            np.ascontiguousarray(parameters), dtype=float, device=self.device
-        )
+        kind[:, :num_learners] = int(DriverKind.EXTERNAL)
+        self.num_learners = num_learners
+        self.kind = wp.array(kind, dtype=int, device=device)
+        self.parameters = records(Driver, DriverParameters(), shape, device)
+        self.columns = columns_of(self.parameters)
+        self.default = records(Driver, DriverParameters(), (1,), device)
 
-    def set(self, column: DriverColumn, value: float | np.ndarray) -> None:
-        """Write one column from the host; `value` broadcasts to (num_worlds, num_agents)."""
+    def set(self, name: str, value: float | np.ndarray) -> None:
+        """Write one parameter from the host; `value` broadcasts to (num_worlds, num_agents)."""
         table = self.parameters.numpy()
-        table[:, :, column] = value
+        table[name] = value
         self.parameters.assign(table)

@@ -50,10 +50,10 @@ def body_off_road(
         front: rear axle to front bumper [m]. rear: rear axle to rear bumper [m], positive.
         half_width: of the body [m].
     """
-    if (s < 0.0 and road.predecessor[lane] < 0) or (
-        s > road.length[lane] and road.successor[lane] < 0
-    ):
-        return True
+    if s < 0.0 or s > road.length[lane]:
+        row = wp.where(s < 0.0, lane + road.num_lanes, lane)
+        if road.first_link[row] == road.first_link[row + 1]:
+            return True
     fl = corner_distance(d, sin_error, cos_error, curvature, front, half_width)
     fr = corner_distance(d, sin_error, cos_error, curvature, front, -half_width)
     rl = corner_distance(d, sin_error, cos_error, curvature, -rear, half_width)

@@ -1,14 +1,18 @@
 """Lanes on the device: poses along a lane, and projection of a point onto it.
 
+Lanes of several maps lie in one table, one map after the other; no link leads from one to another.
+
 Lanes are extended as straight lines before their start and past their end, so every finite `s` has
 a pose. A non-finite `s` reads as 0 and a lane index out of range is clamped: no value of the state
 can index outside the arrays.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import warp as wp
 
-from proveout.assets.road import RoadNetwork
+from proveout.assets.road import RoadNetwork, join
 
 wp.set_module_options({"enable_backward": False})
 
@@ -21,7 +25,12 @@ _TWO_PI = wp.constant(2.0 * np.pi)
 
 @wp.struct
 class LaneArrays:
-    """`RoadNetwork` on a device, shared by all worlds. Units and frames as there."""
+    """Maps on a device, shared by all worlds. Units and frames as in `RoadNetwork`.
+
+    A lane's successors are `links[first_link[lane] : first_link[lane + 1]]`, its predecessors
+    likewise with `lane + num_lanes`. The lanes of a map are `first_lane[map]` to
+    `first_lane[map + 1] - 1`.
+    """
 
     # (total_points,): x, y, heading, curvature
     pose: wp.array[wp.vec4]
@@ -37,19 +46,23 @@ class LaneArrays:
     speed_limit: wp.array[float]
     left: wp.array[int]
     right: wp.array[int]
-    successor: wp.array[int]
-    predecessor: wp.array[int]
     road: wp.array[int]
-    # length of the reference line of the lane's road, and the road of its successor (-1 none)
+    # length of the reference line of the lane's road, and whether the lane leads to its own road
     road_length: wp.array[float]
-    next_road: wp.array[int]
+    ring: wp.array[wp.bool]
+    # (2 * num_lanes + 1,) and (all links,):
+    first_link: wp.array[int]
+    links: wp.array[int]
+    # (num_maps + 1,):
+    first_lane: wp.array[int]
     num_lanes: int
 
 
-def lane_arrays(network: RoadNetwork, device: str) -> LaneArrays:
-    """Copy a network to `device`."""
+def lane_arrays(maps: RoadNetwork | Sequence[RoadNetwork], device: str) -> LaneArrays:
+    """Copy a network, or several, to `device`."""
+    networks = [maps] if isinstance(maps, RoadNetwork) else list(maps)
     road = LaneArrays()
-    n = network
+    n = join(*networks)
 
     def points(dtype: type, *columns: np.ndarray) -> wp.array:
         return wp.array(np.stack(columns, 1).astype(np.float32), dtype=dtype, device=device)
@@ -60,12 +73,17 @@ def lane_arrays(network: RoadNetwork, device: str) -> LaneArrays:
     road.pose = points(wp.vec4, n.x, n.y, n.heading, n.curvature)
     road.frame = points(wp.vec4, np.cos(n.heading), np.sin(n.heading), n.station, n.offset)
     road.section = points(wp.vec3, n.width, n.left_edge, n.right_edge)
-    for name in ("first_point", "num_points", "left", "right", "successor", "predecessor", "road"):
+    for name in ("first_point", "num_points", "left", "right", "road"):
         setattr(road, name, lanes(getattr(n, name), int))
     for name in ("step", "length", "speed_limit", "road_length"):
         setattr(road, name, lanes(getattr(n, name).astype(np.float32), float))
-    next_road = np.where(n.successor >= 0, n.road[n.successor], -1)
-    road.next_road = lanes(next_road.astype(np.int32), int)
+    ring = [any(n.road[k] == n.road[i] for k in to) for i, to in enumerate(n.successors)]
+    road.ring = lanes(np.array(ring), wp.bool)
+    links = (*n.successors, *n.predecessors)
+    road.first_link = lanes(np.cumsum([0, *map(len, links)]).astype(np.int32), int)
+    road.links = lanes(np.array([lane for part in links for lane in part], np.int32), int)
+    first_lane = np.cumsum([0, *(network.num_lanes for network in networks)])
+    road.first_lane = lanes(first_lane.astype(np.int32), int)
     road.num_lanes = n.num_lanes
     return road
 
@@ -80,6 +98,26 @@ def wrap(angle: float) -> float:
 def valid_lane(road: LaneArrays, lane: int) -> int:
     """Nearest lane index that exists."""
     return wp.clamp(lane, 0, road.num_lanes - 1)
+
+
+@wp.func
+def on_map(road: LaneArrays, number: int, lane: int) -> bool:
+    """Whether there is such a map, and it has the lane (index of the whole table)."""
+    if number < 0 or number >= road.first_lane.shape[0] - 1:
+        return False
+    return lane >= road.first_lane[number] and lane < road.first_lane[number + 1]
+
+
+@wp.func
+def link_to(road: LaneArrays, row: int, target_road: int) -> int:
+    """The first lane of a list of links that is on a road, -1 for none.
+
+    row: `lane` for its successors, `lane + num_lanes` for its predecessors.
+    """
+    for k in range(road.first_link[row], road.first_link[row + 1]):
+        if road.road[road.links[k]] == target_road:
+            return road.links[k]
+    return -1
 
 
 @wp.func
@@ -204,7 +242,8 @@ def project_on(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, 
 def project(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, iterations: int):
     """Lane, arc length `s` [m] and lateral offset `d` [m] (left positive) of a point.
 
-    Past the end (before the start) of the lane, its successor (predecessor) takes over, if any.
+    Past the end (before the start) of the lane a successor (predecessor) takes over, if any: the
+    one whose centre line is nearest.
 
     Args:
         road: the lanes.
@@ -215,30 +254,64 @@ def project(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, ite
     """
     on = valid_lane(road, lane)
     s, d = project_on(road, on, s_guess, x, y, iterations)
-    if s > road.length[on] and road.successor[on] >= 0:
-        s -= road.length[on]
-        on = road.successor[on]
-        s, d = project_on(road, on, s, x, y, iterations)
-    elif s < 0.0 and road.predecessor[on] >= 0:
-        on = road.predecessor[on]
-        s, d = project_on(road, on, s + road.length[on], x, y, iterations)
+    if s < 0.0 or s > road.length[on]:
+        on, s, d = _nearest_link(road, on, s, d, x, y, iterations)
     return on, s, d
 
 
 @wp.func
-def follow_lane_border(
-    road: LaneArrays, lane: int, s: float, d: float, x: float, y: float, iterations: int
+def _nearest_link(
+    road: LaneArrays,
+    lane: int,
+    s: float,
+    d: float,
+    x: float,
+    y: float,
+    iterations: int,
 ):
-    """Lane, `s` and `d`, on the neighbour lane where `d` is beyond the lane's border."""
-    section = lane_section(road, lane, s)
-    target = wp.int32(-1)
-    if d > 0.5 * section[0]:
-        target = road.left[lane]
-    elif d < -0.5 * section[0]:
-        target = road.right[lane]
-    if target < 0:
-        return lane, s, d
+    """Lane, `s` and `d` on the linked lane whose centre line is nearest, past the end or before the
+    start of a lane; as given without one."""
+    row = lane + road.num_lanes
+    beyond = s
+    if s > 0.0:
+        row = lane
+        beyond = s - road.length[lane]
+    best = int(lane)
+    best_s = float(s)
+    best_d = float(d)
+    begin = road.first_link[row]
+    for k in range(begin, road.first_link[row + 1]):
+        link = road.links[k]
+        guess = beyond
+        if s < 0.0:
+            guess = beyond + road.length[link]
+        link_s, link_d = project_on(road, link, guess, x, y, iterations)
+        if k == begin or wp.abs(link_d) < wp.abs(best_d):
+            best = link
+            best_s = link_s
+            best_d = link_d
+    return best, best_s, best_d
+
+
+@wp.func
+def lane_beside(road: LaneArrays, lane: int, d: float, width: float) -> int:
+    """The neighbour lane that a point at `d` is on where that is beyond the lane's border, or -1.
+
+    width: of the lane there [m].
+    """
+    if d > 0.5 * width:
+        return road.left[lane]
+    if d < -0.5 * width:
+        return road.right[lane]
+    return -1
+
+
+@wp.func
+def project_beside(
+    road: LaneArrays, lane: int, beside: int, s: float, x: float, y: float, iterations: int
+):
+    """`s` and `d` [m] on a neighbour lane of a point that is at `s` of a lane."""
     # Lanes of one road begin and end together, so lengths give a guess; Newton does the rest.
-    guess = s * road.length[target] / road.length[lane]
-    s_new, d_new = project_on(road, target, guess, x, y, iterations)
-    return target, s_new, d_new
+    guess = s * road.length[beside] / road.length[lane]
+    s_new, d_new = project_on(road, beside, guess, x, y, iterations)
+    return s_new, d_new

@@ -5,7 +5,7 @@ laterally, or when it is projected on that lane. So a car that cuts in is seen a
 is `LANE_MARGIN` over the marking, and a car that straddles a marking counts in both lanes. Ahead
 and behind are decided by the rear axles' arc length; the gap is from bumper to bumper along agent
 i's lane and is negative where the two stand side by side. Lanes of the road of agent i's lane, and
-one road further or back through successor and predecessor, are looked at.
+one road further or back through any of its successors and predecessors, are looked at.
 """
 
 import warp as wp
@@ -16,6 +16,7 @@ from proveout.envs.driving.roads.lanes import (
     LaneArrays,
     bracket,
     lane_width,
+    link_to,
     section_between,
     station_between,
     valid_lane,
@@ -45,7 +46,7 @@ def distance_along(
     station: float,
     stretch: float,
     own_road: int,
-    next_road: int,
+    ring: bool,
     length: float,
     other_lane: int,
     other_s: float,
@@ -60,14 +61,14 @@ def distance_along(
     ahead = other_station - station
     other_road = road.road[other_lane]
     if other_road == own_road:
-        if next_road == own_road:
+        if ring:
             ahead -= length * wp.round(ahead / length)
         elif other_lane == lane:
             return _SAME_ROAD, other_s - s
         return _SAME_ROAD, ahead * stretch
-    if next_road == other_road:
+    if link_to(road, lane, other_road) >= 0:
         return _NEXT_ROAD, (ahead + length) * stretch
-    if road.next_road[other_lane] == own_road:
+    if link_to(road, other_lane, own_road) >= 0:
         return _PREVIOUS_ROAD, (ahead - road.road_length[other_lane]) * stretch
     return _UNRELATED, 0.0
 
@@ -97,16 +98,16 @@ def overlaps_lane(
 
 
 @wp.func
-def lane_across(road: LaneArrays, where: int, lane: int):
+def lane_across(road: LaneArrays, where: int, lane: int, other_road: int):
     """Lane that continues `lane` on the next or the previous road, its offset and width there."""
     target = wp.int32(-1)
     point = wp.int32(0)
     if lane >= 0 and where == _NEXT_ROAD:
-        target = road.successor[lane]
+        target = link_to(road, lane, other_road)
         if target >= 0:
             point = road.first_point[target]
     elif lane >= 0 and where == _PREVIOUS_ROAD:
-        target = road.predecessor[lane]
+        target = link_to(road, lane + road.num_lanes, other_road)
         if target >= 0:
             point = road.first_point[target] + road.num_points[target] - 1
     frame = road.frame[point]
@@ -136,7 +137,7 @@ def own_lane_leader(
     station = agents.station[world, agent]
     stretch = agents.stretch[world, agent]
     own_road = road.road[lane]
-    next_road = road.next_road[lane]
+    ring = road.ring[lane]
     length = road.road_length[lane]
     nearest = float(wp.inf)
     leader = wp.int32(-1)
@@ -150,7 +151,7 @@ def own_lane_leader(
                 station,
                 stretch,
                 own_road,
-                next_road,
+                ring,
                 length,
                 other_lane,
                 agents.s[world, other],
@@ -161,7 +162,7 @@ def own_lane_leader(
                 centre = offset
                 across = width
                 if where != _SAME_ROAD:
-                    target, centre, across = lane_across(road, where, lane)
+                    target, centre, across = lane_across(road, where, lane, road.road[other_lane])
                 if overlaps_lane(
                     target,
                     centre,
@@ -203,7 +204,7 @@ def _survey(
         own_station = agents.station[worldid, agentid]
         own_stretch = agents.stretch[worldid, agentid]
         own_road = road.road[own_lane]
-        next_road = road.next_road[own_lane]
+        ring = road.ring[own_lane]
         length = road.road_length[own_lane]
         index, fraction = bracket(road, own_lane, own_s)
         _station, own_offset, _stretch = station_between(road, own_lane, index, fraction)
@@ -230,7 +231,7 @@ def _survey(
                     own_station,
                     own_stretch,
                     own_road,
-                    next_road,
+                    ring,
                     length,
                     other_lane,
                     agents.s[worldid, other],
@@ -247,7 +248,9 @@ def _survey(
                         centre = offsets[side]
                         across = widths[side]
                         if where != _SAME_ROAD:
-                            target, centre, across = lane_across(road, where, target)
+                            target, centre, across = lane_across(
+                                road, where, target, road.road[other_lane]
+                            )
                         if overlaps_lane(target, centre, across, other_lane, lateral, reach):
                             if ahead:
                                 leaders[side] = other

@@ -10,17 +10,9 @@ from __future__ import annotations
 import warp as wp
 
 from proveout.envs.driving.drivers.idm import idm_acceleration, limit_braking
-from proveout.envs.driving.drivers.table import DriverColumn
 from proveout.envs.driving.road import Road
 
 wp.set_module_options({"enable_backward": False})
-
-_DESIRED_SPEED = wp.constant(int(DriverColumn.DESIRED_SPEED))
-_HEADWAY = wp.constant(int(DriverColumn.TIME_HEADWAY))
-_MINIMUM_GAP = wp.constant(int(DriverColumn.MINIMUM_GAP))
-_MAX_ACCELERATION = wp.constant(int(DriverColumn.MAX_ACCELERATION))
-_COMFORTABLE = wp.constant(int(DriverColumn.COMFORTABLE_DECELERATION))
-_HARDEST = wp.constant(int(DriverColumn.MAX_DECELERATION))
 
 
 @wp.func
@@ -58,6 +50,7 @@ def advance_shadow(
     # Only the learner's speed is asked for, so only the chain of cars ahead of it is moved. It is
     # walked from the learner forward; a car's leader has not moved yet when the car decides.
     dt = road.physics_dt
+    row = w % road.vehicles.shape[0]
     agent = int(0)
     for _ in range(s.shape[1]):
         if agent >= 0:
@@ -66,21 +59,11 @@ def advance_shadow(
             gap = float(wp.inf)
             leader_speed = float(0.0)
             if ahead >= 0:
-                gap = s[w, ahead] - s[w, agent] - road.vehicle_length
+                gap = s[w, ahead] - s[w, agent] - road.vehicles[row, ahead].length
                 leader_speed = v[w, ahead]
-            acceleration = idm_acceleration(
-                speed,
-                gap,
-                leader_speed,
-                road.driver_parameters[w, agent, _DESIRED_SPEED],
-                road.driver_parameters[w, agent, _HEADWAY],
-                road.driver_parameters[w, agent, _MINIMUM_GAP],
-                road.driver_parameters[w, agent, _MAX_ACCELERATION],
-                road.driver_parameters[w, agent, _COMFORTABLE],
-            )
-            acceleration = limit_braking(
-                acceleration, speed, road.driver_parameters[w, agent, _HARDEST], dt
-            )
+            driver = road.driver[w, agent]
+            acceleration = idm_acceleration(speed, gap, leader_speed, driver)
+            acceleration = limit_braking(acceleration, speed, driver.max_deceleration, dt)
             s[w, agent] = s[w, agent] + speed * dt + 0.5 * acceleration * dt * dt
             v[w, agent] = speed + acceleration * dt
             agent = ahead

@@ -1,15 +1,22 @@
 """Kinematic single-track vehicle, model KS of CommonRoad.
 
 Source: M. Althoff, G. Wuersching, "CommonRoad: Vehicle Models" (2020), section 5 (kinematic
-single-track model) and section 4 (input constraints); the reference point is the rear axle.
+single-track model) and section 4 (input constraints); the reference point is the rear axle. The
+model has no mass, no moment of inertia and no tyre stiffness.
+
+Tyres hold within a friction circle of our own: the lateral acceleration is at most friction times
+gravity, a tighter turn is not followed, and what is left of the circle bounds the longitudinal one.
 """
 
-# A vector type made at run time is a variable to the checker.
-# mypy: disable-error-code="valid-type,index"
+# Types made at run time are variables to the checker.
+# mypy: disable-error-code="valid-type,index,attr-defined"
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass
 
 import warp as wp
+
+from proveout.envs.driving.records import record
 
 wp.set_module_options({"enable_backward": False})
 
@@ -38,32 +45,13 @@ class VehicleParameters:
     velocity_max: float = 50.8  # [m/s]
     velocity_switch: float = 7.319  # [m/s] above it the engine's power limits the acceleration
     acceleration_max: float = 11.5  # [m/s^2]
+    friction: float = math.inf  # [1] of tyres and road; the KS model has no limit
 
 
-@wp.struct
-class Vehicle:
-    """`VehicleParameters` for kernels, same names and units."""
+Vehicle = record(VehicleParameters)
+"""`VehicleParameters` for kernels."""
 
-    length: float
-    width: float
-    wheelbase: float
-    rear_axle_to_centre: float
-    steering_min: float
-    steering_max: float
-    steering_velocity_min: float
-    steering_velocity_max: float
-    velocity_min: float
-    velocity_max: float
-    velocity_switch: float
-    acceleration_max: float
-
-
-def vehicle_struct(parameters: VehicleParameters) -> Vehicle:
-    """`parameters` as a kernel argument."""
-    vehicle = Vehicle()
-    for field in fields(parameters):
-        setattr(vehicle, field.name, getattr(parameters, field.name))
-    return vehicle
+_GRAVITY = wp.constant(9.81)  # [m/s^2]
 
 
 @wp.func
@@ -92,6 +80,19 @@ def constrain_acceleration(vehicle: Vehicle, velocity: float, acceleration: floa
 
 
 @wp.func
+def may_slip(
+    vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float, dt: float
+) -> bool:
+    """Whether the tyres could reach their limit within `dt` [s]; false only where they cannot."""
+    speed = wp.abs(state[3]) + wp.abs(acceleration) * dt
+    angle = wp.abs(state[2]) + wp.abs(steering_velocity) * dt
+    # The tangent is below angle + 0.7 angle^3 up to an angle of 1.1.
+    across = speed * speed * angle * (1.0 + 0.7 * angle * angle)
+    room = vehicle.friction * _GRAVITY - wp.abs(acceleration)
+    return angle > 1.1 or across >= room * vehicle.wheelbase
+
+
+@wp.func
 def derivative(vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float):
     """Right-hand side of the KS equations, units per second."""
     velocity = state[3]
@@ -105,12 +106,41 @@ def derivative(vehicle: Vehicle, state: State, steering_velocity: float, acceler
 
 
 @wp.func
+def derivative_on_the_limit(
+    vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float
+):
+    """`derivative` within the friction circle."""
+    rate = derivative(vehicle, state, steering_velocity, acceleration)
+    grip = vehicle.friction * _GRAVITY
+    if wp.isfinite(grip):
+        across = wp.clamp(state[3] * rate[4], -grip, grip)
+        if wp.abs(across) == grip:
+            rate[4] = across / state[3]
+        left = wp.sqrt(wp.max(grip * grip - across * across, 0.0))
+        rate[3] = wp.clamp(rate[3], -left, left)
+    return rate
+
+
+@wp.func
 def integrate(
     vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float, dt: float
 ):
-    """State after `dt` [s] under constant inputs: one step of the classic Runge-Kutta method."""
+    """State after `dt` [s] under constant inputs: one step of the classic Runge-Kutta method.
+
+    Also its derivative at the beginning.
+    """
+    if may_slip(vehicle, state, steering_velocity, acceleration, dt):
+        s1 = derivative_on_the_limit(vehicle, state, steering_velocity, acceleration)
+        s2 = derivative_on_the_limit(
+            vehicle, state + 0.5 * dt * s1, steering_velocity, acceleration
+        )
+        s3 = derivative_on_the_limit(
+            vehicle, state + 0.5 * dt * s2, steering_velocity, acceleration
+        )
+        s4 = derivative_on_the_limit(vehicle, state + dt * s3, steering_velocity, acceleration)
+        return state + (dt / 6.0) * (s1 + 2.0 * s2 + 2.0 * s3 + s4), s1
     k1 = derivative(vehicle, state, steering_velocity, acceleration)
     k2 = derivative(vehicle, state + 0.5 * dt * k1, steering_velocity, acceleration)
     k3 = derivative(vehicle, state + 0.5 * dt * k2, steering_velocity, acceleration)
     k4 = derivative(vehicle, state + dt * k3, steering_velocity, acceleration)
-    return state + (dt / 6.0) * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+    return state + (dt / 6.0) * (k1 + 2.0 * k2 + 2.0 * k3 + k4), k1
