@@ -1,6 +1,6 @@
 """Articulated worlds of a factory: MuJoCo models, stepped by MuJoCo Warp."""
 
-from proveout.envs.factory.arm import Arm, joint_load, tcp_position, tcp_to
+from proveout.envs.factory.arm import Arm, joint_load, reachable_pose, tcp_position, tcp_to
 from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.places import (
     Actuator,
@@ -16,7 +16,7 @@ from proveout.envs.factory.places import (
     set_free_pose,
     site_pose,
 )
-from proveout.envs.factory.scenery import add_pose_marker, add_studio
+from proveout.envs.factory.scenery import add_pose_marker, add_studio, with_marker
 from proveout.envs.factory.task import ArticulatedTask
 
 __all__ = [
@@ -36,8 +36,10 @@ __all__ = [
     "free_spin",
     "free_velocity",
     "joint_load",
+    "reachable_pose",
     "set_free_pose",
     "site_pose",
     "tcp_position",
     "tcp_to",
+    "with_marker",
 ]

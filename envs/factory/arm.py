@@ -9,12 +9,20 @@ import numpy as np
 import warp as wp
 
 from proveout.envs.core.errors import ModelError
-from proveout.envs.factory.kinematics import Chain, make_chain, matrix_to_quat, rotation_vector
+from proveout.envs.core.rng import RandomKey, uniform
+from proveout.envs.factory.kinematics import (
+    Chain,
+    chain_pose,
+    make_chain,
+    matrix_to_quat,
+    rotation_vector,
+)
 
 wp.set_module_options({"enable_backward": False})
 
 AROUND_HOME = "around_home"
 _UNLIMITED = 1e4
+_TRIES = wp.constant(16)
 
 
 @wp.struct
@@ -108,6 +116,35 @@ def _around_home(model: Any, ranges: np.ndarray) -> np.ndarray:
             f"expected, got {told.tolist()}"
         )
     return told
+
+
+@wp.func
+def reachable_pose(
+    arm: Arm, w: int, key: RandomKey, positions: wp.array2d[float], lowest: float
+) -> wp.transform:
+    """A random pose of the tool in the world frame [m] that the arm can take.
+
+    Joint positions are drawn within `around` of `home`, and again until the tool is above the
+    lowest height; after some tries it is the pose of `home`.
+
+    Args:
+        arm: The arm, with a tool. w: The world.
+        key: Of the random numbers.
+        positions: Room for joint positions, (N, joints); those of the pose are left in it.
+        lowest: Height above the floor [m].
+    """
+    pose = wp.transform_identity()
+    found = bool(False)
+    for attempt in range(_TRIES):
+        if not found:
+            share = wp.where(attempt < _TRIES - 1, 1.0, 0.0)
+            for j in range(arm.joints):
+                r = share * arm.around[j]
+                position = arm.home[j] + uniform(key, attempt * arm.joints + j, -r, r)
+                positions[w, j] = wp.clamp(position, arm.low[j], arm.high[j])
+            pose = chain_pose(arm.chain, positions, w)
+            found = wp.transform_get_translation(pose)[2] > lowest
+    return pose
 
 
 @wp.func

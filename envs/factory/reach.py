@@ -32,26 +32,18 @@ from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import register
 from proveout.envs.core.rng import uniform
 from proveout.envs.core.scene_pose import ScenePose
-from proveout.envs.core.task import (
-    Kpi,
-    RandomizationConfig,
-    RewardWeights,
-    TaskConfig,
-    quantity,
-)
-from proveout.envs.factory.arm import Arm, joint_load, tcp_position, tcp_to
+from proveout.envs.core.task import Kpi, RandomizationConfig, RewardWeights, TaskConfig, quantity
+from proveout.envs.factory.arm import Arm, joint_load, reachable_pose, tcp_position, tcp_to
 from proveout.envs.factory.control.jacobian import ChainJacobian
 from proveout.envs.factory.control.reach_expert import ReachExpert
-from proveout.envs.factory.control.servos import check_joint_servos
+from proveout.envs.factory.control.servos import servo_joints
 from proveout.envs.factory.engine import Capacities
-from proveout.envs.factory.kinematics import chain_links, chain_pose
-from proveout.envs.factory.scenery import add_pose_marker, add_studio
+from proveout.envs.factory.scenery import add_pose_marker, add_studio, with_marker
 from proveout.envs.factory.task import ArticulatedTask
 
 wp.set_module_options({"enable_backward": False})
 
 _START, _GOAL = wp.constant(0), wp.constant(1)  # streams of random numbers
-_GOAL_TRIES = wp.constant(16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,10 +167,7 @@ class Reach(ArticulatedTask):
     @cached_property
     def joints(self) -> int:
         """Joints of the arm."""
-        model = self.spec(visual=False).compile()
-        joints = chain_links(model, self.tool).joints
-        check_joint_servos(model, joints)
-        return joints
+        return servo_joints(self.spec(visual=False).compile(), self.tool)
 
     def make_layout(self) -> Layout:
         return observation_of(self.joints)
@@ -239,24 +228,12 @@ class Reach(ArticulatedTask):
     @wp.func
     def reset(w: int, step: Step, arm: Arm, c: Any, s: ReachState):
         start = episode_key(step, w, _START)
-        joints = arm.joints
-        for j in range(joints):
+        for j in range(arm.joints):
             angle = arm.home[j] + uniform(start, j, -c.start_noise, c.start_noise)
             arm.qpos[w, j] = angle
             step.command[w, j] = angle
 
-        key = episode_key(step, w, _GOAL)
-        found = bool(False)
-        for attempt in range(_GOAL_TRIES):
-            if not found:
-                # The last try is home itself, which is always above the floor.
-                share = wp.where(attempt < _GOAL_TRIES - 1, 1.0, 0.0)
-                for j in range(joints):
-                    r = share * arm.around[j]
-                    angle = arm.home[j] + uniform(key, attempt * joints + j, -r, r)
-                    s.goal_angles[w, j] = wp.clamp(angle, arm.low[j], arm.high[j])
-                s.goal[w] = chain_pose(arm.chain, s.goal_angles, w)
-                found = wp.transform_get_translation(s.goal[w])[2] > c.min_height
+        s.goal[w] = reachable_pose(arm, w, episode_key(step, w, _GOAL), s.goal_angles, c.min_height)
 
     @wp.func
     def observe(w: int, step: Step, arm: Arm, c: Any, s: ReachState, obs: wp.array2d[float]):
@@ -274,11 +251,7 @@ class Reach(ArticulatedTask):
             obs[w, s.at.goal_rotation + i] = rotation[i]
 
     def scene_pose(self, sim: Any, worlds: Sequence[int]) -> list[ScenePose]:
-        goal = sim.task_state("goal")
-        return [
-            ScenePose(pose.qpos, goal[w : w + 1, :3].copy(), goal[w : w + 1, [6, 3, 4, 5]].copy())
-            for w, pose in zip(worlds, sim.engine.scene_pose(worlds), strict=True)
-        ]
+        return with_marker(sim.engine.scene_pose(worlds), sim.task_state("goal")[list(worlds)])
 
     @classmethod
     def expert(cls, config: TaskConfig) -> ReachExpert:

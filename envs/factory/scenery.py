@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import mujoco
 import numpy as np
+
+from proveout.envs.core.scene_pose import ScenePose
 
 
 def add_studio(
@@ -68,3 +71,16 @@ def add_pose_marker(spec: Any, name: str) -> None:
             type=mujoco.mjtGeom.mjGEOM_CAPSULE, size=[0.006, 0, 0], fromto=[0, 0, 0, *end],
             rgba=[*colour, 1.0], contype=0, conaffinity=0,
         )  # fmt: skip
+
+
+def with_marker(poses: Sequence[ScenePose], marker: np.ndarray) -> list[ScenePose]:
+    """Scene poses whose one mocap body, as of `add_pose_marker`, stands somewhere else.
+
+    Args:
+        poses: Of the engine, W worlds.
+        marker: Warp's transforms, position [m] and quaternion (x, y, z, w), (W, 7).
+    """
+    return [
+        ScenePose(pose.qpos, at[None, :3].copy(), at[None, [6, 3, 4, 5]].copy())
+        for pose, at in zip(poses, marker, strict=True)
+    ]

@@ -13,9 +13,8 @@ import pytest
 
 from proveout.envs import check_vector_env, make_task, task_class, task_ids
 from proveout.envs.core.registry import load_task_file
-from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.vector_env import WarpVectorEnv
-from proveout.envs.factory.scenery import add_pose_marker
+from proveout.envs.factory.scenery import add_pose_marker, with_marker
 from proveout.policies.pretrained import pretrained
 from proveout.training.cli.program import COMMANDS
 from proveout.training.evaluation.policy_source import PolicySource, load_policy
@@ -85,12 +84,12 @@ def test_the_task_of_the_guide_can_be_solved_and_failed(press):
 def test_the_marker_of_the_guide_moves(tmp_path):
     text = (ROOT / "docs/adding-a-task.md").read_text()
     (method,) = re.findall(r"( +def scene_pose.*?)\n\n", text, flags=re.DOTALL)
-    scope = {"np": np, "ScenePose": ScenePose}
+    scope = {"with_marker": with_marker}
     exec(textwrap.dedent(method), scope)
     held = "    held: wp.array[int]  # of each world; zero when an episode begins\n"
     code = python_blocks("docs/adding-a-task.md")[0]
     assert held in code
-    code = code.replace(held, f"{held}    goal: wp.array[wp.vec3]\n")
+    code = code.replace(held, f"{held}    goal: wp.array[wp.transform]\n")
     path = tmp_path / "marked_press.py"
     path.write_text(code.replace('@register("acme/Press-v0")\n', ""))
     load_task_file(path)
@@ -109,9 +108,9 @@ def test_the_marker_of_the_guide_moves(tmp_path):
     envs = WarpVectorEnv(task, 2, device="cpu", workers=1, **drawn)
     envs.reset(seed=0)
     goal = envs._pool.hooks.state.arrays["goal"]
-    goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.3]], np.float32))
+    goal.assign(np.array([[0, 0, 0.3, 0, 0, 0, 1], [0, 0, 0.3, 0, 0, 0, 1]], np.float32))
     together = envs.render()
-    goal.assign(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.0]], np.float32))
+    goal.assign(np.array([[0, 0, 0.3, 0, 0, 0, 1], [0, 0, 0.0, 0, 0, 0, 1]], np.float32))
     apart = envs.render()
     envs.close()
     assert np.array_equal(together[0], apart[0])

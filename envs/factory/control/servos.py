@@ -7,6 +7,22 @@ from typing import Any
 import mujoco
 
 from proveout.envs.core.errors import ModelError
+from proveout.envs.factory.kinematics import chain_links
+
+
+def servo_joints(model: Any, tool: str) -> int:
+    """Joints from the base to a tool, each with its position servo.
+
+    Args:
+        model: `mujoco.MjModel`.
+        tool: Name of a site.
+
+    Raises:
+        ModelError: As `kinematics.chain_links` and `check_joint_servos`.
+    """
+    joints = chain_links(model, tool).joints
+    check_joint_servos(model, joints)
+    return joints
 
 
 def check_joint_servos(model: Any, joints: int) -> None:
