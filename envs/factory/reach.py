@@ -7,8 +7,7 @@ Goal: pose of the tcp at a random joint configuration around `home`, so it is re
 Observation: see `observation_of`. Base frame: z up, origin at the foot of the arm.
 Action: change of the joint targets, -1 to 1 of `max_increment`; 20 Hz.
 Reward: weighted sum of the terms of `ReachWeights`, in every control step.
-Ends: only by time. Success: within `position_tolerance` and `angle_tolerance`, without a break for
-`hold_seconds`.
+Ends: only by time. Success: within both tolerances, without a break for `hold_seconds`.
 """
 
 # The type of the observation's columns is made when this is imported.
