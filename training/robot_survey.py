@@ -270,3 +270,17 @@ def versions() -> str:
     """The versions that a table was made with."""
     names = ("mujoco", "mujoco-warp", "trimesh", "coacd")
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def document(sections: Sequence[str]) -> str:
+    """Return docs/robots.md."""
+    return (
+        "# Robots that load\n\n"
+        "Every robot file of some public packages through `load_robot`, then 100 steps in MuJoCo "
+        f"Warp from the home pose ({versions()}).\n"
+        f"*holds*: every actuated joint stays within {TOLERANCE:g} rad or m of home (in brackets "
+        "the furthest, and by what). Servos are those of the model, which a URDF gets from the "
+        "importer; motors on joints are driven by the same law. *parts*: convex parts of collision "
+        "meshes. *told*: number of warnings, see `proveout assets inspect`.\n\n"
+        "Made by `proveout assets survey TITLE=FOLDER ... --out docs/robots.md`.\n\n"
+    ) + "\n".join(sections)

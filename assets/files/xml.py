@@ -37,19 +37,20 @@ def read_xml(path: Path, kind: str, *, max_bytes: int = MAX_BYTES) -> etree._Ele
     return parse_xml(data, f"{kind} {path}")
 
 
-def parse_xml(data: bytes, name: str) -> etree._Element:
+def parse_xml(data: bytes, name: str, *, long_texts: bool = False) -> etree._Element:
     """Return the root element of a document.
 
     Args:
         data: The document.
         name: What it is in an error, such as "robot file arm.urdf".
+        long_texts: Whether one text may hold more than 10 MB, as the vertices of a mesh do.
 
     Raises:
         ModelError: It is not well formed, too large, or declares entities.
     """
     parser = etree.XMLParser(
         resolve_entities=False, load_dtd=False, no_network=True, dtd_validation=False,
-        huge_tree=False, remove_comments=True, remove_pis=True,
+        huge_tree=long_texts, remove_comments=True, remove_pis=True,
     )  # fmt: skip
     _refuse_entities(data, name)
     try:

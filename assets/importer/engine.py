@@ -19,9 +19,6 @@ def fit_engine(spec: mujoco.MjSpec, model: mujoco.MjModel) -> list[str]:
     if option.solver == mujoco.mjtSolver.mjSOL_PGS:
         option.solver = mujoco.mjtSolver.mjSOL_NEWTON
         notes.append("solver: Newton, as MuJoCo Warp has no PGS")
-    if option.integrator == mujoco.mjtIntegrator.mjINT_IMPLICIT:
-        option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-        notes.append("integrator: implicitfast, as MuJoCo Warp has no implicit")
     if option.jacobian == mujoco.mjtJacobian.mjJAC_DENSE and model.nv > _DENSE_DOFS:
         option.jacobian = mujoco.mjtJacobian.mjJAC_AUTO
         notes.append(f"jacobian: not dense, as MuJoCo Warp has none for {model.nv} dofs")

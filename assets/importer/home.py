@@ -18,19 +18,16 @@ def home_pose(
     spec: mujoco.MjSpec,
     model: mujoco.MjModel,
     given: Mapping[str, float] | None,
-    *,
-    trust_zero: bool,
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Return the home pose, and what was guessed.
 
-    The keyframe "home" of the file, else its first keyframe, else zero. A joint whose range does
-    not hold its zero goes to the middle of it unless the file's zero is trusted.
+    The keyframe "home" of the file, else its first keyframe, else zero, where a joint whose range
+    does not hold its zero goes to the middle of it.
 
     Args:
         spec: The robot.
         model: The same, compiled.
         given: Positions of joints by name [rad or m], which go before all others.
-        trust_zero: Zero is a pose that somebody chose, as in MJCF.
 
     Returns:
         Positions, shape (nq,).
@@ -56,7 +53,7 @@ def home_pose(
         address = int(model.jnt_qposadr[joint])
         limited = bool(model.jnt_limited[joint])
         movable[model.joint(joint).name] = (address, low, high, limited)
-        if not names and not trust_zero and limited and not low <= home[address] <= high:
+        if not names and limited and not low <= home[address] <= high:
             home[address] = 0.5 * (low + high)
             notes.append(f"home: joint {model.joint(joint).name} in the middle of its range")
     for name, value in (given or {}).items():

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 _DENSITY = 1000.0  # kg/m3: of the sphere that stands in for a body without a shape
 _ROUNDING = 1e-3  # relative: a tensor this near to a possible one was only rounded
+_LEAST = 1e-12  # kg m2; less than a grain of sand has is a zero with rounding
+_SMALLEST = 1e-10  # kg m2, which MuJoCo still takes
 _MARGIN = 1e-6  # relative: keeps a repaired tensor on the right side in single precision
 
 
@@ -27,7 +29,7 @@ class Repaired(NamedTuple):
 def sphere_inertia(mass: float) -> float:
     """Moment of a solid sphere of the density of water [kg m2]; 2/5 m r^2."""
     radius = (3.0 * mass / (4.0 * np.pi * _DENSITY)) ** (1.0 / 3.0)
-    return 0.4 * mass * radius**2
+    return max(0.4 * mass * radius**2, _SMALLEST)
 
 
 def repair_inertia(tensor: NDArray[np.float64], mass: float) -> Repaired:
@@ -43,8 +45,8 @@ def repair_inertia(tensor: NDArray[np.float64], mass: float) -> Repaired:
         mass: [kg], positive.
     """
     moments, axes = np.linalg.eigh(tensor)
-    if moments[2] <= 0.0 or moments[0] < -_ROUNDING * moments[2]:
-        kind = "zero" if not tensor.any() else "not positive"
+    if moments[2] <= _LEAST or moments[0] < -_ROUNDING * moments[2]:
+        kind = "zero" if abs(moments).max() <= _LEAST else "not positive"
         value = sphere_inertia(mass)
         return Repaired(
             value * np.eye(3), f"inertia is {kind}: that of a sphere taken ({value:.3g} kg m2)"

@@ -6,7 +6,7 @@ Format: https://wiki.ros.org/urdf/XML.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +127,8 @@ def read_urdf(path: Path) -> UrdfTree:
     if not links:
         raise ModelError(f"robot file {path} has no <link>; a robot has at least one.")
     joints = {joint.name: joint for joint in map(reader.joint, reader.unique(root, "joint"))}
+    joints = reader.check_mimics(joints)
     top, order, carried = reader.tree(links, joints)
-    reader.check_mimics(joints)
     return UrdfTree(
         path=path, name=root.get("name") or path.stem, links=links, joints=joints, root=top,
         order=order, carried=carried, materials=root.findall("material"), notes=reader.notes,
@@ -261,19 +261,27 @@ class _Reader:
             offset=self.number(mimic, "offset", "0"),
         )
 
-    def check_mimics(self, joints: dict[str, UrdfJoint]) -> None:
+    def check_mimics(self, joints: dict[str, UrdfJoint]) -> dict[str, UrdfJoint]:
+        """Joints, where one that follows none that moves is on its own, and none follows itself."""
+        checked = {}
         for joint in joints.values():
             seen, at = {joint.name}, joint
             while at.mimic is not None:
                 follows = joints.get(at.mimic.joint)
                 if follows is None or follows.kind not in _ONE_AXIS:
-                    raise self.fault(
-                        at.element, f"mimics {at.mimic.joint!r}, which is no joint that moves"
-                    )
+                    break
                 if follows.name in seen:
                     raise self.fault(joint.element, "mimics itself; let one of them lead")
                 seen.add(follows.name)
                 at = follows
+            if at is joint and joint.mimic is not None:
+                self.notes.append(
+                    f"joint {joint.name}: mimics {joint.mimic.joint!r}, which is no joint that "
+                    f"moves, so it is on its own"
+                )
+                joint = replace(joint, mimic=None)
+            checked[joint.name] = joint
+        return checked
 
     def tree(
         self, links: dict[str, UrdfLink], joints: dict[str, UrdfJoint]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import trimesh
+from lxml import etree
 
 from proveout.assets.files.atomic import read_regular
 from proveout.assets.files.errors import ModelError
@@ -20,6 +21,7 @@ SUFFIXES = (".stl", ".obj", ".dae", ".glb")
 MAX_BYTES = 128 * 2**20
 MAX_FACES = 2_000_000
 _MAX_INSTANCES = 10_000  # of geometry in the scene of one file
+_TEXTURED = "0.7 0.7 0.7 1"  # colour of what has a texture
 _STL_HEADER, _STL_FACE = 84, 50  # bytes
 
 Color = tuple[float, float, float, float]
@@ -75,7 +77,7 @@ def read_pieces(path: Path) -> tuple[list[Piece], tuple[str, ...]]:
         ) from error
     if len(data) > MAX_BYTES:
         raise ModelError(f"mesh {path} is larger than {MAX_BYTES // 2**20} MiB; simplify it.")
-    _check_claims(path, kind, data)
+    data = _checked(path, kind, data)
     try:
         loaded: Any = trimesh.load_scene(io.BytesIO(data), file_type=kind[1:], resolver=None)
     except Exception as error:  # readers of four formats raise whatever they meet
@@ -148,7 +150,7 @@ def _color(geometry: trimesh.Trimesh) -> Color | None:
     return red, green, blue, alpha if alpha > 0.0 else 1.0
 
 
-def _check_claims(path: Path, kind: str, data: bytes) -> None:
+def _checked(path: Path, kind: str, data: bytes) -> bytes:
     """Refuse what says it is larger than it may be, before memory is spent on it."""
     if kind == ".stl":
         if len(data) >= _STL_HEADER:
@@ -156,13 +158,15 @@ def _check_claims(path: Path, kind: str, data: bytes) -> None:
             if len(data) == _STL_HEADER + _STL_FACE * faces and faces > MAX_FACES:
                 raise _too_many(path, faces)
     elif kind == ".dae":
-        _check_collada(path, data)
+        return _checked_collada(path, data)
     elif kind == ".glb":
         _check_gltf(path, data)
+    return data
 
 
-def _check_collada(path: Path, data: bytes) -> None:
-    root = parse_xml(data, f"mesh {path}")
+def _checked_collada(path: Path, data: bytes) -> bytes:
+    """Return the file without its textures, whose images are not read and are often missing."""
+    root = parse_xml(data, f"mesh {path}", long_texts=True)
     named = {node.get("id"): node for node in root.iter("{*}node") if node.get("id")}
     known: dict[str, int] = {}
 
@@ -189,6 +193,16 @@ def _check_collada(path: Path, data: bytes) -> None:
         _MAX_INSTANCES
     ):
         raise ModelError(f"mesh {path} uses more than {_MAX_INSTANCES} geometries; simplify it.")
+    for element in list(root.iter("{*}library_images", "{*}newparam", "{*}texture")):
+        above = element.getparent()
+        if above is None:
+            continue
+        tag = etree.QName(element)
+        if tag.localname == "texture":
+            color = etree.SubElement(above, f"{{{tag.namespace}}}color")
+            color.text = _TEXTURED
+        above.remove(element)
+    return etree.tostring(root)
 
 
 def _check_gltf(path: Path, data: bytes) -> None:
