@@ -295,7 +295,10 @@ def _joints(spec: mujoco.MjSpec, model: mujoco.MjModel) -> tuple[RobotJoint, ...
     efforts = np.full(model.njnt, np.inf)
     driven = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
     for actuator in range(model.nu):
-        if int(model.actuator_trntype[actuator]) in driven and model.actuator_forcelimited[actuator]:
+        if (
+            int(model.actuator_trntype[actuator]) in driven
+            and model.actuator_forcelimited[actuator]
+        ):
             gear = abs(float(model.actuator_gear[actuator, 0]))
             bound = float(np.abs(model.actuator_forcerange[actuator]).max())
             efforts[model.actuator_trnid[actuator, 0]] = gear * bound

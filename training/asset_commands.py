@@ -33,7 +33,7 @@ class LoadFlags:
 class InspectFlags(LoadFlags):
     """Flags of `assets inspect`."""
 
-    picture: Path | None = _flag(None, "draw the home pose into this .png")
+    picture: Path | None = _flag(None, "draw the home pose into this .png")  # noqa: RUF009
     json: bool = _flag(False, "print one JSON object and nothing else")
 
 
@@ -41,7 +41,7 @@ class InspectFlags(LoadFlags):
 class ConvertFlags(LoadFlags):
     """Flags of `assets convert`."""
 
-    out: Path | None = _flag(None, "new folder for the MJCF file and its meshes")
+    out: Path | None = _flag(None, "new folder for the MJCF file and its meshes")  # noqa: RUF009
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class SurveyFlags:
     """Flags of `assets survey`."""
 
     roots: tuple[Path, ...] = _flag((), "further folders for package:// meshes")
-    out: Path | None = _flag(None, "write the table to this .md")
+    out: Path | None = _flag(None, "write the table to this .md")  # noqa: RUF009
 
 
 def assets_command(arguments: Sequence[str], prog: str, text: str) -> int:

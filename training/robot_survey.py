@@ -17,6 +17,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from proveout.assets.files.atomic import read_regular
 from proveout.assets.files.errors import ProveoutError
 from proveout.assets.importer.home import SINGLE_JOINTS, holding_command, position_servos
 from proveout.assets.importer.servos import FREQUENCY
@@ -63,10 +64,15 @@ class Trial:
 
 
 def robot_files(folder: Path) -> list[Path]:
-    """All files below a folder that may be robots, sorted."""
-    return sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    """All URDF files below a folder, and all XML files that speak of MuJoCo, sorted."""
+    return sorted(path for path in folder.rglob("*") if _may_be_robot(path))
+
+
+def _may_be_robot(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES or not path.is_file():
+        return False
+    return suffix == ".urdf" or b"<mujoco" in read_regular(path, 2**20)
 
 
 def survey(folder: Path, roots: Sequence[Path] = ()) -> Iterator[Trial]:
@@ -168,7 +174,13 @@ def _step(model: mujoco.MjModel, home: np.ndarray) -> dict[str, Any]:
         kind = "no actuators" if model.nu == 0 else "no actuators on single joints"
         return {"stepped": True, "reason": f"{kind}, so no pose to hold"}
     held = furthest <= TOLERANCE
-    told = {"stepped": True, "held": held, "drift": furthest, "driven": driven, "reason": ""}
+    told: dict[str, Any] = {
+        "stepped": True,
+        "held": held,
+        "drift": furthest,
+        "driven": driven,
+        "reason": "",
+    }
     if not held:
         told["reason"] = f"a joint strays {furthest:.2g} rad or m from home"
         if motors:
@@ -243,8 +255,8 @@ def markdown(title: str, trials: Sequence[Trial]) -> str:
     lines = [
         f"## {title}",
         "",
-        f"{len(trials)} files: {loaded} load, {stepped} step, {held} of {len(motors)} with actuators "
-        f"on joints hold their pose; {passed} pass ({share}).",
+        f"{len(trials)} files: {loaded} load, {stepped} step, {held} of {len(motors)} with "
+        f"actuators on joints hold their pose; {passed} pass ({share}).",
         "",
         "| file | loads | steps | holds | bodies | joints | actuators | parts | told | remark |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -131,7 +131,7 @@ class _Checker:
                     raise self.fault(path, element, f"asks for {key}={str(value)[:40]!r}; too much")
 
     def files(self, path: Path, element: etree._Element) -> Iterator[Path]:
-        """Files that an element names, wherever MuJoCo might look for them; what is missing it tells.
+        """Files that an element names, wherever MuJoCo might look; it tells of missing ones itself.
 
         Raises:
             ModelError: One of them lies outside the folder of the robot and the roots.
@@ -179,8 +179,8 @@ def check_file(path: Path) -> None:
         return  # Text, or broken, which MuJoCo tells.
     if faces > MAX_FACES:
         raise ModelError(f"mesh {path} has {faces} faces; simplify it to at most {MAX_FACES}.")
-    records = np.frombuffer(data, np.dtype([("n", "<f4", 3), ("v", "<f4", 9), ("a", "<u2")]), -1, 84)
-    if not np.isfinite(records["v"]).all():
+    records = np.frombuffer(data, np.dtype([("corners", "<f4", 12), ("unused", "<u2")]), -1, 84)
+    if not np.isfinite(records["corners"][:, 3:]).all():
         raise ModelError(f"mesh {path} has a vertex that is not finite; export it again.")
 
 
@@ -240,4 +240,3 @@ def _numbers(text: str) -> Iterator[float]:
             continue
         if np.isfinite(value):
             yield value
-

@@ -109,7 +109,11 @@ def table(robot: Robot) -> str:
             ],
         )]  # fmt: skip
     warnings = [f"  {warning}" for warning in told["warnings"]]
-    lines += ["", "changed or guessed:" if warnings else "nothing was changed or guessed", *warnings]
+    lines += [
+        "",
+        "changed or guessed:" if warnings else "nothing was changed or guessed",
+        *warnings,
+    ]
     return "\n".join(lines)
 
 

@@ -8,7 +8,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-FREQUENCY = 50.0  # rad/s: a tenth of a radian a step of 2 ms, and settled within a tenth of a second
+FREQUENCY = (
+    50.0  # rad/s: a tenth of a radian a step of 2 ms, and settled within a tenth of a second
+)
 _FULL_EFFORT_ERROR = 0.02  # rad or m, at which the servo uses all of its effort at the latest
 _LEAST_INERTIA = 1e-4  # kg m2 or kg: lighter joints get this as armature, as float32 needs it
 

@@ -17,7 +17,7 @@ from proveout.assets.files.errors import ModelError
 from proveout.assets.importer.inertia import repair_inertia, sphere_inertia
 from proveout.assets.importer.paths import Places
 from proveout.assets.importer.urdf_shapes import Shapes
-from proveout.assets.importer.urdf_tree import UrdfJoint, UrdfLink, UrdfTree, read_urdf
+from proveout.assets.importer.urdf_tree import UrdfJoint, UrdfLink, read_urdf
 
 VISUAL_GROUP, COLLISION_GROUP = 2, 3
 _DENSITY = 1000.0  # kg/m3, for a moving link without a mass but with a shape
@@ -112,8 +112,8 @@ class UrdfModel:
                 return
             if link.zero_mass:
                 raise ModelError(
-                    f"robot file {self.tree.path}: link {link.name!r} moves and has a mass of zero, "
-                    f"also with what is fixed to it; give it a positive one."
+                    f"robot file {self.tree.path}: link {link.name!r} moves and has a mass of "
+                    f"zero, also with what is fixed to it; give it a positive one."
                 )
             if any(element.tag == "collision" for element in elements):
                 self.notes.append(

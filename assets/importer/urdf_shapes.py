@@ -16,6 +16,7 @@ from proveout.assets.files.errors import ModelError
 from proveout.assets.files.xml import line_of
 from proveout.assets.importer.paths import Places
 from proveout.assets.mesh.convex import convex_hull, convex_parts
+from proveout.assets.mesh.join import joined
 from proveout.assets.mesh.read import read_pieces
 from proveout.assets.mesh.scale import scaled
 from proveout.assets.mesh.simplify import simplify
@@ -120,7 +121,7 @@ class Shapes:
         self._tell(path, changes)
         if len(pieces) > _MAX_COLORS:
             self._tell(path, (f"{len(pieces)} colours drawn as one",))
-            whole = trimesh.util.concatenate([piece.mesh for piece in pieces])
+            whole = joined([piece.mesh for piece in pieces])
             pieces = [pieces[0]._replace(mesh=whole)]
         drawn = []
         for piece in pieces:
@@ -135,7 +136,7 @@ class Shapes:
     def _convex(self, path: Path, scale: tuple[float, float, float]) -> list[_Asset]:
         pieces, changes = read_pieces(path)
         self._tell(path, changes)
-        mesh = scaled(trimesh.util.concatenate([piece.mesh for piece in pieces]), scale)
+        mesh = scaled(joined([piece.mesh for piece in pieces]), scale)
         if self._decompose:
             parts, changes = convex_parts(mesh, cache=self._cache)
         else:

@@ -24,10 +24,11 @@ NEARLY_CONVEX = 0.85  # volume of a mesh over its hull's, from which the hull al
 THRESHOLD = 0.1  # CoACD's concavity, relative to the size
 MAX_PARTS = 8
 _FACES = 2000  # before the decomposition, whose time grows with them
-_SECONDS = 120.0
+_SECONDS = 60.0  # of processor time
+_WAIT = 10.0  # times as long on the clock, on a machine that is busy
 _MEMORY = 4 * 2**30  # bytes
 _THINNEST = 1e-3  # m, of the body that stands in for a flat mesh
-_VERSION = 1  # of what is written, and of the settings in `convex_worker`
+_VERSION = 2  # of what is written, and of the settings in `convex_worker`
 
 
 class ConvexParts(NamedTuple):
@@ -62,7 +63,7 @@ def convex_parts(
         max_parts: At most so many.
         threshold: CoACD's bound on the concavity of a part, 0.01 to 1, relative to the size.
         cache: Folder for results; None: see `cache_folder`.
-        seconds: Time after which the hull is taken instead.
+        seconds: Processor time after which the hull is taken instead.
 
     Raises:
         ModelError: The mesh has no faces, or a number is out of its range.
@@ -87,6 +88,8 @@ def convex_parts(
         return ConvexParts(
             (hull,), (f"not decomposed within {seconds:g} s and 4 GiB, its convex hull taken",)
         )
+    if sum(part.volume for part in parts) >= NEARLY_CONVEX * hull.volume:
+        return ConvexParts((hull,), ("its convex hull taken, which it nearly fills",))
     return ConvexParts(parts, (*changes, f"decomposed into {len(parts)} convex parts"))
 
 
@@ -96,7 +99,7 @@ def convex_hull(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, tuple[str, ...]
     if extents.min() > 1e-6 * max(1e-3, float(extents.max())):
         try:
             return mesh.convex_hull, ()
-        except Exception:  # noqa: S110 # scipy's QhullError has no public base of its own
+        except Exception:  # scipy's QhullError has no public base of its own
             pass
     box = trimesh.creation.box(np.maximum(extents, _THINNEST))
     box.apply_translation(mesh.bounds.mean(axis=0))
@@ -120,12 +123,14 @@ def _decompose(
         np.savez(
             source, vertices=np.asarray(mesh.vertices, np.float64),
             faces=np.asarray(mesh.faces, np.int32), threshold=threshold, max_parts=max_parts,
+            solid=soundness(mesh).solid,
         )  # fmt: skip
         worker = "proveout.assets.mesh.convex_worker"
-        command = [sys.executable, "-m", worker, str(source), str(target), str(_MEMORY)]
+        bounds = [str(_MEMORY), str(max(1, round(seconds)))]
+        command = [sys.executable, "-m", worker, str(source), str(target), *bounds]
         try:
             subprocess.run(
-                command, timeout=seconds, check=True, stdin=subprocess.DEVNULL,
+                command, timeout=_WAIT * seconds, check=True, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         except (subprocess.TimeoutExpired, subprocess.CalledProcessError):

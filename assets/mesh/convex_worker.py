@@ -1,6 +1,6 @@
-"""CoACD in a process of its own, whose memory is bounded and which can be stopped.
+"""CoACD in a process of its own, whose memory and time are bounded.
 
-`python -m proveout.assets.mesh.convex_worker IN OUT BYTES`: see `convex`.
+`python -m proveout.assets.mesh.convex_worker IN OUT BYTES SECONDS`: see `convex`.
 """
 
 import sys
@@ -8,12 +8,13 @@ import sys
 import numpy as np
 
 
-def main(source: str, target: str, memory: int) -> None:
+def main(source: str, target: str, memory: int, seconds: int) -> None:
     """Decompose the mesh in the file `source` into the file `target`, both .npz."""
     try:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     except (ImportError, ValueError, OSError):
         pass  # Not on Windows; where the system has a lower limit, that one holds.
     import coacd
@@ -25,11 +26,13 @@ def main(source: str, target: str, memory: int) -> None:
             mesh,
             threshold=float(given["threshold"]),
             max_convex_hull=int(given["max_parts"]),
-            preprocess_resolution=20,
-            resolution=1000,
-            mcts_iterations=40,
-            mcts_nodes=10,
-            mcts_max_depth=2,
+            # What is closed is cut as it is; anything else is wrapped first, which thickens it.
+            preprocess_mode="off" if given["solid"] else "on",
+            preprocess_resolution=25,
+            resolution=500,
+            mcts_iterations=20,
+            mcts_nodes=5,
+            mcts_max_depth=1,
             decimate=True,
             max_ch_vertex=64,
             seed=0,
@@ -46,4 +49,4 @@ def main(source: str, target: str, memory: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -16,6 +16,7 @@ from lxml import etree
 from proveout.assets.files.atomic import read_regular
 from proveout.assets.files.errors import ModelError
 from proveout.assets.files.xml import parse_xml
+from proveout.assets.mesh.join import joined
 
 SUFFIXES = (".stl", ".obj", ".dae", ".glb")
 MAX_BYTES = 128 * 2**20
@@ -46,9 +47,7 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
         ModelError: As for `read_pieces`.
     """
     pieces, _ = read_pieces(path)
-    if len(pieces) == 1:
-        return pieces[0].mesh
-    return trimesh.util.concatenate([piece.mesh for piece in pieces])
+    return joined([piece.mesh for piece in pieces])
 
 
 def read_pieces(path: Path) -> tuple[list[Piece], tuple[str, ...]]:
@@ -79,7 +78,9 @@ def read_pieces(path: Path) -> tuple[list[Piece], tuple[str, ...]]:
         raise ModelError(f"mesh {path} is larger than {MAX_BYTES // 2**20} MiB; simplify it.")
     data = _checked(path, kind, data)
     try:
-        loaded: Any = trimesh.load_scene(io.BytesIO(data), file_type=kind[1:], resolver=None)
+        loaded: Any = trimesh.load_scene(
+            io.BytesIO(data), file_type=kind[1:], resolver=None, process=False
+        )
     except Exception as error:  # readers of four formats raise whatever they meet
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"mesh {path} cannot be read ({reason}); export it again.") from error
@@ -113,10 +114,7 @@ def _pieces(path: Path, scene: Any) -> tuple[list[Piece], tuple[str, ...]]:
         if triangles.min() < 0 or triangles.max() >= len(placed):
             raise ModelError(f"mesh {path} has a face without its vertices; export it again.")
         by_color.setdefault(rgba, []).append(trimesh.Trimesh(placed, triangles, process=False))
-    pieces = [
-        Piece(meshes[0] if len(meshes) == 1 else trimesh.util.concatenate(meshes), rgba)
-        for rgba, meshes in by_color.items()
-    ]
+    pieces = [Piece(joined(meshes), rgba) for rgba, meshes in by_color.items()]
     if not pieces:
         raise ModelError(f"mesh {path} has no faces; export it again.")
     for piece in pieces:
@@ -193,6 +191,7 @@ def _checked_collada(path: Path, data: bytes) -> bytes:
         _MAX_INSTANCES
     ):
         raise ModelError(f"mesh {path} uses more than {_MAX_INSTANCES} geometries; simplify it.")
+    _check_positions(path, root)
     for element in list(root.iter("{*}library_images", "{*}newparam", "{*}texture")):
         above = element.getparent()
         if above is None:
@@ -203,6 +202,22 @@ def _checked_collada(path: Path, data: bytes) -> bytes:
             color.text = _TEXTURED
         above.remove(element)
     return etree.tostring(root)
+
+
+def _check_positions(path: Path, root: etree._Element) -> None:
+    """Refuse vertices that are not finite, whose faces the reader would drop without a word."""
+    sources = {source.get("id"): source for source in root.iter("{*}source")}
+    for entry in root.iter("{*}input"):
+        if entry.get("semantic") != "POSITION":
+            continue
+        source = sources.get(str(entry.get("source", "")).removeprefix("#"))
+        for array in () if source is None else source.iter("{*}float_array"):
+            try:
+                values = np.array((array.text or "").split(), dtype=np.float64)
+            except ValueError:
+                continue  # the reader tells
+            if not np.isfinite(values).all():
+                raise ModelError(f"mesh {path} has a vertex that is not finite; export it again.")
 
 
 def _check_gltf(path: Path, data: bytes) -> None:
