@@ -218,7 +218,7 @@ def _from_urdf(
     urdf = UrdfModel(path, roots=roots, decompose=decompose, free_base=free_base, cache=cache)
     spec, notes = urdf.spec, urdf.notes
     model = _compiled(path, spec)
-    pose, told = home_pose(spec, model, home)
+    pose, told = home_pose(spec, model, home, nearest=False)
     notes += told
     notes += exclude_touching(spec, pose)
     joints = urdf.tree.joints.values()
@@ -246,7 +246,7 @@ def _from_mjcf(
     notes = resolve_meshes(spec, Places(path, roots))
     model = _compiled(path, spec)
     notes += fit_engine(spec, model)
-    pose, told = home_pose(spec, model, home)
+    pose, told = home_pose(spec, model, home, nearest=True)
     notes += told
     frames, told = name_frames(spec, model, tool)
     notes += told

@@ -45,7 +45,8 @@ def name_frames(
     joints, which, where it forks into fingers, ends at the fork. Limbs of the same number of
     joints, as those of a walking robot, have no tool among them.
 
-    A site named "tcp" is added where the tool is a body, in that body's frame.
+    The frame of the tool is always a site, named "tcp" where that name is free: one is added in the
+    frame of the body or site that is the tool.
 
     Args:
         spec: To which the site is added.
@@ -80,15 +81,24 @@ def name_frames(
                 notes.append("tool: none, as no one chain is the longest; name one with tool=")
         elif found != TOOL_SITE:
             notes.append(f"tool: guessed by its name, {found}")
-    if found in sites and found is not None:
-        frames["tool"] = Frame(kind="site", name=found, body=spec.site(found).parent.name)
-    elif found is not None:
-        name = TOOL_SITE
-        while name in sites:
-            name += "_"
-        spec.body(found).add_site(name=name, group=4, size=[0.005] * 3)
-        frames["tool"] = Frame(kind="site", name=name, body=found)
+    if found is not None:
+        frames["tool"] = _tool_site(spec, found, sites)
     return frames, notes
+
+
+def _tool_site(spec: mujoco.MjSpec, found: str, sites: list[str]) -> Frame:
+    """Return the tool's frame, a site that is added unless there is one of that name."""
+    there = spec.site(found) if found in sites else None
+    if there is not None and found == TOOL_SITE:
+        return Frame(kind="site", name=found, body=there.parent.name)
+    name = TOOL_SITE
+    while name in sites:
+        name += "_"
+    body = spec.body(found) if there is None else there.parent
+    site = body.add_site(name=name, group=4, size=[0.005] * 3)
+    if there is not None:
+        site.pos, site.quat, site.frame = there.pos, there.quat, there.frame
+    return Frame(kind="site", name=name, body=body.name)
 
 
 def _by_name(names: list[str]) -> str | None:

@@ -18,16 +18,19 @@ def home_pose(
     spec: mujoco.MjSpec,
     model: mujoco.MjModel,
     given: Mapping[str, float] | None,
+    *,
+    nearest: bool,
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Return the home pose, and what was guessed.
 
     The keyframe "home" of the file, else its first keyframe, else zero, where a joint whose range
-    does not hold its zero goes to the middle of it.
+    does not hold its zero goes to the middle of it, or to the nearest end.
 
     Args:
         spec: The robot.
         model: The same, compiled.
         given: Positions of joints by name [rad or m], which go before all others.
+        nearest: To the nearest end, as little away from zero as can be.
 
     Returns:
         Positions, shape (nq,).
@@ -54,8 +57,9 @@ def home_pose(
         limited = bool(model.jnt_limited[joint])
         movable[model.joint(joint).name] = (address, low, high, limited)
         if not names and limited and not low <= home[address] <= high:
-            home[address] = 0.5 * (low + high)
-            notes.append(f"home: joint {model.joint(joint).name} in the middle of its range")
+            home[address] = np.clip(home[address], low, high) if nearest else 0.5 * (low + high)
+            where = "at the end" if nearest else "in the middle"
+            notes.append(f"home: joint {model.joint(joint).name} {where} of its range")
     for name, value in (given or {}).items():
         if name not in movable:
             raise unknown("joint", name, movable)

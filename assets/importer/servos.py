@@ -43,7 +43,7 @@ def add_servos(
     mujoco.mj_forward(model, data)
     inertia = np.zeros((model.nv, model.nv))
     mujoco.mj_fullM(model, data, inertia)
-    light, unknown_effort = [], []
+    light, unknown_effort, weak = [], [], []
     for name, effort in efforts.items():
         joint = spec.joint(name)
         felt = float(inertia[(dof := int(model.joint(name).dofadr[0])), dof])
@@ -54,6 +54,9 @@ def add_servos(
         stiffness = felt * FREQUENCY**2
         if effort > 0.0:
             stiffness = min(stiffness, effort / _FULL_EFFORT_ERROR)
+            weight = abs(float(data.qfrc_bias[dof]))
+            if compensate_gravity and weight > effort:
+                weak.append(f"{name} ({weight:.3g} of {effort:.3g})")
         else:
             unknown_effort.append(name)
         damping = max(0.0, 2.0 * np.sqrt(stiffness * felt) - float(joint.damping[0]))
@@ -77,6 +80,8 @@ def add_servos(
         notes.append(f"armature: at least {_LEAST_INERTIA:g} kg m2 or kg for {_some(light)}")
     if unknown_effort:
         notes.append(f"effort: not said and not bounded for {_some(unknown_effort)}")
+    if weak:
+        notes.append(f"effort: too small to carry the weight at home, N m or N: {_some(weak)}")
     if compensate_gravity:
         for body in spec.bodies:
             if body != spec.worldbody:

@@ -142,9 +142,7 @@ class UrdfModel:
 
     def _finish(self, free_base: bool) -> None:
         spec, tree = self.spec, self.tree
-        guessed = {
-            name for name in self._weightless() if tree.links[name].element.find("inertial") is None
-        }
+        guessed = [name for name in self._weightless() if not spec.body(name).explicitinertial]
         drawn = set()
         for geom in spec.geoms:
             visual = geom.contype == 0 and geom.conaffinity == 0
@@ -157,6 +155,7 @@ class UrdfModel:
                 geom.mass = 0.0  # Masses are those of the links.
             if not visual:
                 geom.rgba = (0.9, 0.5, 0.2, 0.4)
+        self._weigh(guessed)
         for mesh in spec.meshes:
             if mesh.name in drawn:
                 mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
@@ -172,6 +171,19 @@ class UrdfModel:
         if free_base and tree.root != "world":
             spec.body(tree.root).add_freejoint(name="free_base")
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+
+    def _weigh(self, names: list[str]) -> None:
+        """Give links the masses of their collision shapes, so that these can be left out later."""
+        if not names:
+            return
+        model = self.spec.copy().compile()
+        for name in names:
+            body, weighed = self.spec.body(name), model.body(name)
+            body.explicitinertial = True
+            body.mass, body.inertia = float(weighed.mass[0]), weighed.inertia
+            body.ipos, body.iquat = weighed.ipos, weighed.iquat
+            for geom in body.geoms:
+                geom.mass = 0.0
 
 
 def _joint(joint: UrdfJoint) -> etree._Element:

@@ -12,7 +12,8 @@ import trimesh
 from proveout.assets.files.errors import ModelError
 from proveout.assets.robot import load_robot
 
-ARM = """<mujoco model="arm"><compiler angle="radian"/><worldbody><body name="base"><body name="link" pos="0 0 0.1">
+ARM = """<mujoco model="arm"><compiler angle="radian"/>
+<worldbody><body name="base"><body name="link" pos="0 0 0.1">
 <joint name="hinge" axis="0 1 0" range="-1 1"/><geom size="0.05" pos="0.1 0 0"/>
 <body name="hand" pos="0.2 0 0"><geom size="0.02"/></body></body></body></worldbody>
 {more}</mujoco>"""
@@ -76,7 +77,7 @@ def test_meshes_of_other_kinds_are_converted(tmp_path: Path) -> None:
         ('<include file="arm.xml"/>', "includes more than 100 files, or itself"),
         ('<include file="gone.xml"/>', "needs gone.xml, which is not there"),
         ('<asset><hfield name="h" nrow="100000" ncol="100000" size="1 1 1 1"/></asset>',
-         "<hfield name='h'> in line 5 has 1e.10 entries"),
+         "<hfield name='h'> in line 6 has 1e.10 entries"),
         ('<asset><texture name="t" type="2d" builtin="flat" width="90000" height="90000"/></asset>',
          "has 8.1e.09 entries"),
         ('<size memory="900G"/>', "asks for memory='900G'"),

@@ -20,12 +20,22 @@ import numpy as np
 from proveout.assets.files.atomic import read_regular
 from proveout.assets.files.errors import ProveoutError
 from proveout.assets.importer.home import SINGLE_JOINTS, holding_command, position_servos
-from proveout.assets.importer.servos import FREQUENCY
-from proveout.assets.robot import SUFFIXES, load_robot
+from proveout.assets.importer.self_contact import exclude_touching
+from proveout.assets.importer.servos import add_servos
+from proveout.assets.robot import SUFFIXES, Robot, load_robot
 
 STEPS = 100
 TOLERANCE = 0.1  # rad or m: a joint that strays no further holds its pose
+MARKER = "<!-- made by `proveout assets survey`; what is above is kept -->"
 _SECONDS = 900.0  # for one file, the first compilation of kernels included
+_EXPLAINED = f"""\
+Every file is loaded with `load_robot` and takes {STEPS} steps in MuJoCo Warp from its home pose.
+*holds*: every joint with a servo or motor stays within {TOLERANCE:g} rad or m of home for {STEPS}
+steps (in brackets the furthest, and what drives it). For this a free base is held above the floor,
+since a robot falls over whatever its joints do; motors become servos by the importer's rule, within
+their range; and links that overlap at home do not push each other. *parts*: convex parts that stand
+for collision meshes. *told*: warnings, which `proveout assets inspect` prints.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +49,7 @@ class Trial:
         held: Whether every actuated joint stayed within 0.1 rad or m of home; None: there are none.
         drift: Furthest that an actuated joint strayed [rad or m].
         bodies: Number, as are `joints`, `actuators` and `parts` (convex parts of meshes).
-        driven: "servos" of the model; "motors" that this survey drove as servos; "" for none.
+        driven: "servos" of the model; "motors" that became servos; "" for none.
         reason: Why one of the three is not so; empty otherwise.
         warnings: What the importer changed or guessed.
     """
@@ -90,8 +100,10 @@ def survey(folder: Path, roots: Sequence[Path] = ()) -> Iterator[Trial]:
 def try_robot(path: Path, name: str, roots: Sequence[Path]) -> Trial:
     """Load a robot, take 100 steps from its home pose in MuJoCo Warp, and see whether it held it.
 
-    Position servos are commanded to home. Motors on joints are driven by the law that the importer
-    gives to robots without actuators (stiffness M w^2, critical damping), within their range.
+    Position servos are commanded to home. What has actuators then takes 100 steps more to show that
+    it holds its pose: motors become the servos that the importer gives to robots without actuators,
+    within their range; a free base, with which a robot falls over whatever its joints do, is held
+    above the floor; and links that overlap at home do not push each other.
     """
     try:
         robot = load_robot(path, roots=roots)
@@ -105,87 +117,140 @@ def try_robot(path: Path, name: str, roots: Sequence[Path]) -> Trial:
     if model.nv == 0:
         return Trial(**told, stepped=True, reason="nothing in it moves")
     try:
-        return Trial(**told, **_step(model, robot.home))
+        return Trial(**told, **_tried(robot, model))
     except NotImplementedError as error:
         return Trial(**told, reason=f"MuJoCo Warp: {_short(error)}")
     except Exception as error:  # what it meets is the result
         return Trial(**told, reason=f"MuJoCo Warp failed: {type(error).__name__}: {_short(error)}")
 
 
-def _step(model: mujoco.MjModel, home: np.ndarray) -> dict[str, Any]:
+def _tried(robot: Robot, model: mujoco.MjModel) -> dict[str, Any]:
+    strayed = _step(model, robot.home)
+    if strayed is None:
+        return {"reason": "its state is not finite after 100 steps"}
+    motors = [index for index in range(model.nu) if _is_motor(model, index)]
+    overlaps = ""
+    if model.nu:
+        held_model, home, overlaps = _holding(robot, model, motors)
+        if motors or overlaps or held_model.nq != model.nq:
+            strayed = _step(held_model, home)
+            model = held_model
+        if strayed is None:
+            return {"stepped": True, "held": False, "reason": "not finite with its base held"}
+    if not strayed:
+        kind = "no actuators" if model.nu == 0 else "no servos or motors on single joints"
+        return {"stepped": True, "reason": f"{kind}, so no pose to hold"}
+    worst = max(strayed, key=lambda joint: strayed[joint])
+    held = strayed[worst] <= TOLERANCE
+    reason = overlaps
+    if not held:
+        reason = f"{worst} strays {strayed[worst]:.2g} rad or m{_why(model, worst, motors)}"
+    return {
+        "stepped": True, "held": held, "drift": strayed[worst], "reason": reason,
+        "driven": "motors" if motors else "servos",
+    }  # fmt: skip
+
+
+def _is_motor(model: mujoco.MjModel, actuator: int) -> bool:
+    """Whether an actuator pushes a joint of one degree of freedom by its command alone."""
+    return (
+        _on_joint(model, actuator)
+        and model.actuator_gaintype[actuator] == mujoco.mjtGain.mjGAIN_FIXED
+        and model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE
+        and model.actuator_dyntype[actuator] == mujoco.mjtDyn.mjDYN_NONE
+    )
+
+
+def _on_joint(model: mujoco.MjModel, actuator: int) -> bool:
+    joint = int(model.actuator_trnid[actuator, 0])
+    return (
+        model.actuator_trntype[actuator] == mujoco.mjtTrn.mjTRN_JOINT
+        and int(model.jnt_type[joint]) in SINGLE_JOINTS
+    )
+
+
+def _holding(
+    robot: Robot, model: mujoco.MjModel, motors: Sequence[int]
+) -> tuple[mujoco.MjModel, np.ndarray, str]:
+    """The robot with its base held and its motors made servos, its home pose, and what overlaps."""
+    spec = robot.spec.copy()
+    keep = np.ones(model.nq, dtype=bool)
+    for free in np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE):
+        address = int(model.jnt_qposadr[free])
+        keep[address : address + 7] = False
+    for key in list(spec.keys):
+        spec.delete(key)
+    if not keep.all():
+        for joint in list(spec.joints):
+            if joint.type == mujoco.mjtJoint.mjJNT_FREE:
+                spec.delete(joint)
+        for geom in spec.worldbody.geoms:
+            geom.contype = geom.conaffinity = 0
+    if motors:
+        spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    efforts: dict[str, float] = {}
+    actuators = list(spec.actuators)
+    for motor in motors:
+        index = int(motor)
+        name = model.joint(int(model.actuator_trnid[index, 0])).name
+        strength = model.actuator_gear[index, 0] * model.actuator_gainprm[index, 0]
+        limit = 0.0
+        if model.actuator_ctrllimited[index]:
+            limit = float(np.abs(strength * model.actuator_ctrlrange[index]).max())
+        efforts[name] = efforts.get(name, 0.0) + limit
+        spec.delete(actuators[index])
+    home = robot.home[keep]
+    add_servos(spec, home, efforts, compensate_gravity=False)
+    overlaps = exclude_touching(spec, home)
+    return spec.compile(), home, " ".join(overlaps)
+
+
+def _step(model: mujoco.MjModel, home: np.ndarray) -> dict[str, float] | None:
+    """How far each joint with a position servo strayed from home; None: no finite state."""
     import mujoco_warp
     import warp as wp
 
     servos = position_servos(model)
-    joints, motors, dofs = [], [], []
-    for actuator in range(model.nu):
-        joint = int(model.actuator_trnid[actuator, 0])
-        if (
-            model.actuator_trntype[actuator] != mujoco.mjtTrn.mjTRN_JOINT
-            or int(model.jnt_type[joint]) not in SINGLE_JOINTS
-        ):
-            continue
-        plain = (
-            model.actuator_gaintype[actuator] == mujoco.mjtGain.mjGAIN_FIXED
-            and model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE
-            and model.actuator_dyntype[actuator] == mujoco.mjtDyn.mjDYN_NONE
-        )
-        if servos[actuator] or plain:
-            joints.append(int(model.jnt_qposadr[joint]))
-        if plain and not servos[actuator]:
-            motors.append(actuator)
-            dofs.append(int(model.jnt_dofadr[joint]))
+    joints = {}
+    for actuator in np.flatnonzero(servos):
+        if _on_joint(model, int(actuator)):
+            joint = int(model.actuator_trnid[actuator, 0])
+            joints[model.joint(joint).name or str(joint)] = int(model.jnt_qposadr[joint])
+    places = list(joints.values())
     host = mujoco.MjData(model)
     host.qpos[:] = home
+    host.ctrl[:] = holding_command(model, home)
     mujoco.mj_forward(model, host)
-    inertia = np.zeros((model.nv, model.nv))
-    mujoco.mj_fullM(model, host, inertia)
-    command = holding_command(model, home)
-    places = [int(model.jnt_qposadr[model.dof_jntid[dof]]) for dof in dofs]
-    strength = model.actuator_gear[motors, 0] * model.actuator_gainprm[motors, 0]
-    felt = np.diag(inertia)[dofs]
     with wp.ScopedDevice("cpu"):
         m = mujoco_warp.put_model(model)
         m.opt.warn_overflow = 0
         d = mujoco_warp.put_data(
             model, host, nworld=1, nconmax=4 * host.ncon + 128, njmax=4 * host.nefc + 512
         )
-        furthest = 0.0
+        furthest = np.zeros(len(places))
         for _ in range(STEPS):
-            if motors:
-                q, v = d.qpos.numpy()[0], d.qvel.numpy()[0]
-                wanted = felt * (
-                    FREQUENCY**2 * (home[places] - q[places]) - 2.0 * FREQUENCY * v[dofs]
-                )
-                command[motors] = wanted / strength
-                low, high = model.actuator_ctrlrange.T
-                limited = model.actuator_ctrllimited.astype(bool)
-                command = np.where(limited, np.clip(command, low, high), command)
-            d.ctrl.assign(command[None].astype(np.float32))
             mujoco_warp.step(m, d)
-            if joints:
-                strayed = np.abs(d.qpos.numpy()[0][joints] - home[joints]).max()
-                furthest = max(furthest, float(strayed))
+            strayed = np.abs(d.qpos.numpy()[0][places] - home[places])
+            furthest = np.maximum(furthest, strayed)
         state = np.concatenate([d.qpos.numpy()[0], d.qvel.numpy()[0]])
-    driven = ("motors" if motors else "servos") if joints else ""
     if not np.isfinite(state).all():
-        return {"reason": "its state is not finite after 100 steps", "driven": driven}
-    if not joints:
-        kind = "no actuators" if model.nu == 0 else "no actuators on single joints"
-        return {"stepped": True, "reason": f"{kind}, so no pose to hold"}
-    held = furthest <= TOLERANCE
-    told: dict[str, Any] = {
-        "stepped": True,
-        "held": held,
-        "drift": furthest,
-        "driven": driven,
-        "reason": "",
-    }
-    if not held:
-        told["reason"] = f"a joint strays {furthest:.2g} rad or m from home"
-        if motors:
-            told["reason"] += ", its motors are too weak or its home pose is no rest"
-    return told
+        return None
+    return dict(zip(joints, furthest.tolist(), strict=True))
+
+
+def _why(model: mujoco.MjModel, name: str, motors: Sequence[int]) -> str:
+    """Weight against effort, where a joint is too weak."""
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    joint = model.joint(name)
+    weight = abs(float(data.qfrc_bias[joint.dofadr[0]]))
+    for actuator in range(model.nu):
+        on = int(model.actuator_trnid[actuator, 0]) == joint.id
+        if on and model.actuator_forcelimited[actuator]:
+            effort = float(np.abs(model.actuator_forcerange[actuator]).max())
+            if weight > effort:
+                return f": {weight:.3g} N m or N of weight, and its actuator has {effort:.3g}"
+    return ", a motor that makes a poor servo" if motors else ", as its own servos are set"
 
 
 class _Child:
@@ -284,15 +349,12 @@ def versions() -> str:
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
-def document(sections: Sequence[str]) -> str:
-    """Return docs/robots.md."""
-    return (
-        "# Robots that load\n\n"
-        "Every robot file of some public packages through `load_robot`, then 100 steps in MuJoCo "
-        f"Warp from the home pose ({versions()}).\n"
-        f"*holds*: every actuated joint stays within {TOLERANCE:g} rad or m of home (in brackets "
-        "the furthest, and by what). Servos are those of the model, which a URDF gets from the "
-        "importer; motors on joints are driven by the same law. *parts*: convex parts of collision "
-        "meshes. *told*: number of warnings, see `proveout assets inspect`.\n\n"
-        "Made by `proveout assets survey TITLE=FOLDER ... --out docs/robots.md`.\n\n"
-    ) + "\n".join(sections)
+def document(sections: Sequence[str], before: str = "") -> str:
+    """Return the tables as Markdown.
+
+    Args:
+        sections: Of `markdown`.
+        before: A document that the tables go into; its text above `MARKER` is kept.
+    """
+    head = before.split(MARKER)[0] if MARKER in before else "# Robots that load\n\n"
+    return f"{head}{MARKER}\n\n{_EXPLAINED}\n" + "\n".join(sections)

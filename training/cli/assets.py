@@ -4,63 +4,73 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proveout.assets.files.errors import unknown
-from proveout.training.arguments import UsageError, build, combine, mirror, parse
-from proveout.training.failures import check_output
-from proveout.training.run import dump_json
-from proveout.training.streams import quiet_stdout
+from proveout.training.cli.command import Help, flag
 
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text, "unit": ""})
+HELP = Help(
+    text=(
+        "inspect FILE: bodies, joints, limits, masses, inertias, collision parts, and what was "
+        "changed or guessed; --picture draws the robot. convert FILE --out DIR: clean MJCF with "
+        "its meshes. survey [TITLE=]DIR ...: which robot files below some folders load, step in "
+        "MuJoCo Warp and hold their pose. FILE is an MJCF or URDF file, the name of a shipped "
+        "robot, menagerie:NAME or example-robot-data:NAME."
+    ),
+    examples=(
+        "proveout assets inspect panda.urdf --picture panda.png",
+        "proveout assets inspect ur5e --json",
+        "proveout assets convert panda.urdf --out panda",
+        "proveout assets survey ours=robots --out robots.md",
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadFlags:
     """How a robot is loaded."""
 
-    roots: tuple[Path, ...] = _flag((), "folders in which package:// meshes are looked for")
-    tool: str | None = _flag(None, "site or body that is the tool; None: guessed")
-    free_base: bool = _flag(False, "URDF: the base can move, as that of a walking robot")
-    decompose: bool = _flag(True, "URDF: collision meshes as convex parts, not as hulls")
+    roots: tuple[Path, ...] = flag((), "folders in which package:// meshes are looked for")
+    tool: str | None = flag(None, "site or body that is the tool; None: guessed")
+    free_base: bool = flag(False, "URDF: the base can move, as that of a walking robot")
+    decompose: bool = flag(True, "URDF: collision meshes as convex parts, not as hulls")
 
 
 @dataclass(frozen=True, kw_only=True)
 class InspectFlags(LoadFlags):
     """Flags of `assets inspect`."""
 
-    picture: Path | None = _flag(None, "draw the home pose into this .png")  # noqa: RUF009
-    json: bool = _flag(False, "print one JSON object and nothing else")
+    picture: Path | None = flag(None, "draw the home pose into this .png")  # noqa: RUF009
+    json: bool = flag(False, "print one JSON object and nothing else")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertFlags(LoadFlags):
     """Flags of `assets convert`."""
 
-    out: Path | None = _flag(None, "new folder for the MJCF file and its meshes")  # noqa: RUF009
+    out: Path | None = flag(None, "new folder for the MJCF file and its meshes")  # noqa: RUF009
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyFlags:
     """Flags of `assets survey`."""
 
-    roots: tuple[Path, ...] = _flag((), "further folders for package:// meshes")
-    out: Path | None = _flag(None, "write the table to this .md")  # noqa: RUF009
+    roots: tuple[Path, ...] = flag((), "further folders for package:// meshes")
+    out: Path | None = flag(None, "write the table to this .md")  # noqa: RUF009
 
 
-def assets_command(arguments: Sequence[str], prog: str, text: str) -> int:
+def run(arguments: Sequence[str], prog: str, text: str) -> int:
     """Run one of the subcommands of `proveout assets`."""
     known: dict[str, Callable[[list[str], str], int]] = {
         "inspect": _inspect, "convert": _convert, "survey": _survey,
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: {prog} {{{','.join(known)}}} ... ({prog} COMMAND --help)\n\n{text}")
+        print(f"usage: {prog} {{{','.join(known)}}} ... ({prog} inspect --help)\n\n{text}")
         return 0
     if arguments[0] not in known:
+        from proveout.assets.files.errors import unknown
+
         raise unknown(f"subcommand of `{prog}`", arguments[0], known)
     return known[arguments[0]](list(arguments[1:]), f"{prog} {arguments[0]}")
 
@@ -71,6 +81,11 @@ def _inspect(arguments: list[str], prog: str) -> int:
         "Show bodies, joints, limits, masses, inertias, collision parts and what was changed or "
         "guessed: proveout assets inspect FILE [--picture OUT.png]",
     )  # fmt: skip
+    from proveout.training.cli.arguments import UsageError
+    from proveout.training.cli.streams import quiet_stdout
+    from proveout.training.run.failures import check_output
+    from proveout.training.run.json_files import dump_json
+
     if flags.picture is not None:
         if flags.picture.suffix.lower() != ".png":
             raise UsageError(f"--picture {flags.picture} must end in .png")
@@ -81,7 +96,7 @@ def _inspect(arguments: list[str], prog: str) -> int:
         robot = _load(source, flags)
         emit(dump_json(describe(robot)) if flags.json else table(robot))
         if flags.picture is not None:
-            from proveout.training.robot_picture import write_picture
+            from proveout.training.robots.picture import write_picture
 
             write_picture(robot, flags.picture)
             if not flags.json:
@@ -95,6 +110,8 @@ def _convert(arguments: list[str], prog: str) -> int:
         "Write a robot as clean MJCF with its meshes: proveout assets convert FILE --out DIR",
     )  # fmt: skip
     if flags.out is None:
+        from proveout.training.cli.arguments import UsageError
+
         raise UsageError(f"`{prog}` needs --out, a new folder")
     from proveout.assets.importer.write import write_mjcf
 
@@ -113,10 +130,13 @@ def _survey(arguments: list[str], prog: str) -> int:
         "each holds its pose: proveout assets survey [TITLE=]DIR ... --out docs/robots.md",
         several=True,
     )  # fmt: skip
+    from proveout.assets.files.atomic import write_atomic
+    from proveout.training.cli.arguments import UsageError
+    from proveout.training.robots.survey import document, markdown, robot_files, survey
+    from proveout.training.run.failures import check_output
+
     if flags.out is not None:
         check_output(flags.out, "--out")
-    from proveout.assets.files.atomic import write_atomic
-    from proveout.training.robot_survey import document, markdown, robot_files, survey
 
     sections = []
     for text in folders:
@@ -133,7 +153,10 @@ def _survey(arguments: list[str], prog: str) -> int:
                 file=sys.stderr, flush=True,
             )  # fmt: skip
         sections.append(markdown(title or folder.name, trials))
-    text = document(sections)
+    before = ""
+    if flags.out is not None and flags.out.is_file():
+        before = flags.out.read_text()
+    text = document(sections, before)
     if flags.out is not None:
         write_atomic(flags.out, text)
     else:
@@ -154,6 +177,8 @@ def _parse(
     arguments: list[str], kind: type, prog: str, text: str, *, several: bool = False
 ) -> tuple[Any, Any]:
     """Split the files that come first from the flags."""
+    from proveout.training.cli.arguments import UsageError, build, combine, mirror, parse
+
     count = next((i for i, a in enumerate(arguments) if a.startswith("-")), len(arguments))
     files, rest = arguments[:count], arguments[count:]
     told = parse(rest, combine(mirror(kind, kind())), prog=prog, description=f"  {text}")
