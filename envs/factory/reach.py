@@ -181,7 +181,7 @@ class Reach(ArticulatedTask):
         return {"goal_angles": self.joints}
 
     def spec(self, *, visual: bool) -> Any:
-        spec = load_robot(self.config.robot)
+        spec = load_robot(self.config.robot).spec
         spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         if visual:
             add_studio(spec, target=(0.25, 0.0, 0.35), distance=1.7)

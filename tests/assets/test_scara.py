@@ -10,7 +10,7 @@ from proveout.envs import make_vector
 
 @pytest.fixture(scope="module")
 def model():
-    return load_robot("scara").compile()
+    return load_robot("scara").spec.compile()
 
 
 def test_the_outstretched_arm_reaches_600_mm(model):

@@ -32,7 +32,7 @@ TIMESTEP = 0.01
 
 @pytest.fixture(scope="module")
 def model() -> mujoco.MjModel:
-    return load_robot("ur5e").compile()
+    return load_robot("ur5e").spec.compile()
 
 
 def published_frames(q: np.ndarray) -> list[np.ndarray]:
@@ -196,7 +196,7 @@ def test_lag_behind_a_ramp_is_velocity_gain_over_stiffness(
     model: mujoco.MjModel, timestep: float
 ) -> None:
     """At steady speed kp * error balances (kv + damping) * speed, so lag = (kv + damping) / kp."""
-    spec = load_robot("ur5e")
+    spec = load_robot("ur5e").spec
     spec.option.timestep = timestep
     # Only one joint turns, and no other body has to be swung: the plain balance then holds.
     speed = 0.5

@@ -72,7 +72,7 @@ def test_a_tool_that_is_a_file_of_its_own_is_attached(tmp_path):
         '<mujoco><worldbody><body name="hook"><geom size="0.02" mass="0.1"/></body></worldbody>'
         "</mujoco>"
     )
-    spec, tool = load_robot("ur5e"), load_robot(path)
+    spec, tool = load_robot("ur5e").spec, load_robot(path).spec
     (line,) = re.findall(r"`(spec\.attach\(.*?\))`", (ROOT / GUIDE).read_text())
     exec(line, {"spec": spec, "tool": tool})
     model = spec.compile()

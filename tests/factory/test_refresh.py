@@ -39,7 +39,10 @@ DERIVED = (
 
 
 def models():
-    return {"mixed": mujoco.MjModel.from_xml_string(MIXED), "ur5e": load_robot("ur5e").compile()}
+    return {
+        "mixed": mujoco.MjModel.from_xml_string(MIXED),
+        "ur5e": load_robot("ur5e").spec.compile(),
+    }
 
 
 @pytest.mark.parametrize("name", ["mixed", "ur5e"])

@@ -38,6 +38,10 @@ COMMANDS = {
     ),
     "new": ("new ID --engine factory|driving", "write a commented task to start from"),
     "check": ("check ENV", "prove that an environment keeps its contract"),
+    "assets": (
+        "assets inspect|convert|survey ...",
+        "look into a robot file, write it as clean MJCF, try many",
+    ),
     "capacities": ("capacities ENV", "measure the room that contacts and constraints need"),
 }
 

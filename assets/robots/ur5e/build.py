@@ -11,7 +11,7 @@ from math import cos, sin
 from pathlib import Path
 from typing import Any
 
-from proveout.assets.mesh import export_stl, rounded_cylinder, tube
+from proveout.assets.mesh.revolve import export_stl, rounded_cylinder, tube
 from proveout.assets.robots.ur5e.parameters import (
     AROUND_HOME,
     BASE_MASS,

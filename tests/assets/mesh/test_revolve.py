@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from proveout.assets.mesh import rounded_cylinder, tube
+from proveout.assets.mesh.revolve import rounded_cylinder, tube
 
 FINE = 256  # Facets, so that a volume is within a thousandth of the round body's.
 

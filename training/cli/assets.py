@@ -1,0 +1,187 @@
+"""`proveout assets`: look into a robot file, write it as clean MJCF, try the importer on many."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proveout.training.cli.command import Help, flag
+
+HELP = Help(
+    text=(
+        "inspect FILE: bodies, joints, limits, masses, inertias, collision parts, and what was "
+        "changed or guessed; --picture draws the robot. convert FILE --out DIR: clean MJCF with "
+        "its meshes. survey [TITLE=]DIR ...: which robot files below some folders load, step in "
+        "MuJoCo Warp and hold their pose. FILE is an MJCF or URDF file, the name of a shipped "
+        "robot, menagerie:NAME or example-robot-data:NAME."
+    ),
+    examples=(
+        "proveout assets inspect panda.urdf --picture panda.png",
+        "proveout assets inspect ur5e --json",
+        "proveout assets convert panda.urdf --out panda",
+        "proveout assets survey ours=robots --out robots.md",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadFlags:
+    """How a robot is loaded."""
+
+    roots: tuple[Path, ...] = flag((), "folders in which package:// meshes are looked for")
+    tool: str | None = flag(None, "site or body that is the tool; None: guessed")
+    free_base: bool = flag(False, "URDF: the base can move, as that of a walking robot")
+    decompose: bool = flag(True, "URDF: collision meshes as convex parts, not as hulls")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectFlags(LoadFlags):
+    """Flags of `assets inspect`."""
+
+    picture: Path | None = flag(None, "draw the home pose into this .png")  # noqa: RUF009
+    json: bool = flag(False, "print one JSON object and nothing else")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertFlags(LoadFlags):
+    """Flags of `assets convert`."""
+
+    out: Path | None = flag(None, "new folder for the MJCF file and its meshes")  # noqa: RUF009
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurveyFlags:
+    """Flags of `assets survey`."""
+
+    roots: tuple[Path, ...] = flag((), "further folders for package:// meshes")
+    out: Path | None = flag(None, "write the table to this .md")  # noqa: RUF009
+
+
+def run(arguments: Sequence[str], prog: str, text: str) -> int:
+    """Run one of the subcommands of `proveout assets`."""
+    known: dict[str, Callable[[list[str], str], int]] = {
+        "inspect": _inspect, "convert": _convert, "survey": _survey,
+    }  # fmt: skip
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: {prog} {{{','.join(known)}}} ... ({prog} inspect --help)\n\n{text}")
+        return 0
+    if arguments[0] not in known:
+        from proveout.assets.files.errors import unknown
+
+        raise unknown(f"subcommand of `{prog}`", arguments[0], known)
+    return known[arguments[0]](list(arguments[1:]), f"{prog} {arguments[0]}")
+
+
+def _inspect(arguments: list[str], prog: str) -> int:
+    source, flags = _parse(
+        arguments, InspectFlags, prog,
+        "Show bodies, joints, limits, masses, inertias, collision parts and what was changed or "
+        "guessed: proveout assets inspect FILE [--picture OUT.png]",
+    )  # fmt: skip
+    from proveout.training.cli.arguments import UsageError
+    from proveout.training.cli.streams import quiet_stdout
+    from proveout.training.run.failures import check_output
+    from proveout.training.run.json_files import dump_json
+
+    if flags.picture is not None:
+        if flags.picture.suffix.lower() != ".png":
+            raise UsageError(f"--picture {flags.picture} must end in .png")
+        check_output(flags.picture, "--picture")
+    with quiet_stdout(flags.json) as emit:
+        from proveout.assets.importer.report import describe, table
+
+        robot = _load(source, flags)
+        emit(dump_json(describe(robot)) if flags.json else table(robot))
+        if flags.picture is not None:
+            from proveout.training.robots.picture import write_picture
+
+            write_picture(robot, flags.picture)
+            if not flags.json:
+                emit(f"picture: {flags.picture}")
+    return 0
+
+
+def _convert(arguments: list[str], prog: str) -> int:
+    source, flags = _parse(
+        arguments, ConvertFlags, prog,
+        "Write a robot as clean MJCF with its meshes: proveout assets convert FILE --out DIR",
+    )  # fmt: skip
+    if flags.out is None:
+        from proveout.training.cli.arguments import UsageError
+
+        raise UsageError(f"`{prog}` needs --out, a new folder")
+    from proveout.assets.importer.write import write_mjcf
+
+    robot = _load(source, flags)
+    path = write_mjcf(robot, flags.out)
+    for warning in robot.warnings:
+        print(f"  {warning}", file=sys.stderr)
+    print(path)
+    return 0
+
+
+def _survey(arguments: list[str], prog: str) -> int:
+    folders, flags = _parse(
+        arguments, SurveyFlags, prog,
+        "Load every robot file below some folders, take 100 steps in MuJoCo Warp and see whether "
+        "each holds its pose: proveout assets survey [TITLE=]DIR ... --out docs/robots.md",
+        several=True,
+    )  # fmt: skip
+    from proveout.assets.files.atomic import write_atomic
+    from proveout.training.cli.arguments import UsageError
+    from proveout.training.robots.survey import document, markdown, robot_files, survey
+    from proveout.training.run.failures import check_output
+
+    if flags.out is not None:
+        check_output(flags.out, "--out")
+
+    sections = []
+    for text in folders:
+        title, _, name = text.rpartition("=")
+        folder = Path(name)
+        if not folder.is_dir():
+            raise UsageError(f"{name} is not a folder; give one with robot files below it")
+        total, trials = len(robot_files(folder)), []
+        for trial in survey(folder, flags.roots):
+            trials.append(trial)
+            print(
+                f"[{len(trials)}/{total}] {trial.file}: "
+                f"{'ok' if trial.passed else 'fails'} {trial.reason}".rstrip(),
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
+        sections.append(markdown(title or folder.name, trials))
+    before = ""
+    if flags.out is not None and flags.out.is_file():
+        before = flags.out.read_text()
+    text = document(sections, before)
+    if flags.out is not None:
+        write_atomic(flags.out, text)
+    else:
+        print(text)
+    return 0
+
+
+def _load(source: str, flags: LoadFlags) -> Any:
+    from proveout.assets.robot import load_robot
+
+    return load_robot(
+        source, roots=flags.roots, tool=flags.tool, free_base=flags.free_base,
+        decompose=flags.decompose,
+    )  # fmt: skip
+
+
+def _parse(
+    arguments: list[str], kind: type, prog: str, text: str, *, several: bool = False
+) -> tuple[Any, Any]:
+    """Split the files that come first from the flags."""
+    from proveout.training.cli.arguments import UsageError, build, combine, mirror, parse
+
+    count = next((i for i, a in enumerate(arguments) if a.startswith("-")), len(arguments))
+    files, rest = arguments[:count], arguments[count:]
+    told = parse(rest, combine(mirror(kind, kind())), prog=prog, description=f"  {text}")
+    if not files or (len(files) > 1 and not several):
+        raise UsageError(f"`{prog}` needs {'folders' if several else 'one robot'} first")
+    return (files if several else files[0]), build(kind, told.flags)
