@@ -1,6 +1,7 @@
 """Articulated worlds of a factory: MuJoCo models, stepped by MuJoCo Warp."""
 
 from proveout.envs.factory.arm import Arm, joint_load, reachable_pose, tcp_position, tcp_to
+from proveout.envs.factory.arm_task import ArmTask
 from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.places import (
     Actuator,
@@ -22,6 +23,7 @@ from proveout.envs.factory.task import ArticulatedTask
 __all__ = [
     "Actuator",
     "Arm",
+    "ArmTask",
     "ArticulatedTask",
     "Body",
     "Capacities",

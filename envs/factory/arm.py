@@ -41,7 +41,8 @@ class Arm:
         home: Positions of the keyframe "home", or the model's initial ones, (nq,).
         low, high: Limits of all joints [m, rad], +-1e4 where there is none, (model joints,).
         around: Half ranges about `home` from which to draw joint positions [m, rad], (joints,):
-            the model's numeric "around_home", or two fifths of a joint's range and at most 1.
+            the model's numeric "around_home", or two fifths of a joint's range and at most 0.7.
+        rest: Commands of the keyframe "home", or zero, (actuators,).
         chain: The joints up to the tool, see `chain_pose`; empty without one.
     """
 
@@ -59,6 +60,7 @@ class Arm:
     low: wp.array[float]
     high: wp.array[float]
     around: wp.array[float]
+    rest: wp.array[float]
     chain: Chain
 
 
@@ -90,6 +92,7 @@ def make_arm(model: Any, data: Any, tool: str | None, device: wp.Device) -> Arm:
         arm.tcp = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, tool)
     named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "home") >= 0
     arm.home = constant(model.key("home").qpos if named else model.qpos0)
+    arm.rest = constant(model.key("home").ctrl if named else np.zeros(model.nu))
     limited = model.jnt_limited.astype(bool)
     low = np.where(limited, model.jnt_range[:, 0], -_UNLIMITED)
     high = np.where(limited, model.jnt_range[:, 1], _UNLIMITED)
@@ -108,7 +111,7 @@ def _leading_joints(model: Any) -> int:
 
 def _around_home(model: Any, ranges: np.ndarray) -> np.ndarray:
     if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_NUMERIC, AROUND_HOME) < 0:
-        return np.minimum(0.4 * ranges, 1.0)
+        return np.minimum(0.4 * ranges, 0.7)
     told = np.asarray(model.numeric(AROUND_HOME).data)
     if told.shape != ranges.shape or not (told >= 0.0).all():
         raise ModelError(

@@ -17,14 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import mujoco
 import warp as wp
 
 from proveout.assets.files.layout import Entry, Layout
-from proveout.assets.robot import load_robot
 from proveout.envs.core.columns import columns, starts
 from proveout.envs.core.hooks import Step, action_rate, episode_key
 from proveout.envs.core.randomize import Randomization
@@ -33,12 +31,11 @@ from proveout.envs.core.rng import uniform
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import Kpi, RandomizationConfig, RewardWeights, TaskConfig, quantity
 from proveout.envs.factory.arm import Arm, joint_load, reachable_pose, tcp_position, tcp_to
+from proveout.envs.factory.arm_task import ArmTask
 from proveout.envs.factory.control.jacobian import ChainJacobian
 from proveout.envs.factory.control.reach_expert import ReachExpert
-from proveout.envs.factory.control.servos import servo_joints
 from proveout.envs.factory.engine import Capacities
-from proveout.envs.factory.scenery import add_pose_marker, add_studio, with_marker
-from proveout.envs.factory.task import ArticulatedTask
+from proveout.envs.factory.scenery import add_pose_marker, add_studio, drop_shapes, with_marker
 
 wp.set_module_options({"enable_backward": False})
 
@@ -149,24 +146,12 @@ class ReachState:
 
 
 @register("proveout/Reach-v0")
-class Reach(ArticulatedTask):
+class Reach(ArmTask):
     """An arm (a UR5e by default) brings its tool to a random pose and holds it."""
 
     config_class, state_class = ReachConfig, ReachState
     kpis = KPIS
     capacities = Capacities(contacts=0, constraints=6)
-    tool = "tcp"
-
-    def __init__(self, config: TaskConfig | None = None) -> None:
-        super().__init__(config)
-        # One row for each joint that may be at its limit.
-        if hasattr(self, "capacities") and self.joints > self.capacities.constraints:
-            self.capacities = Capacities(contacts=0, constraints=self.joints)
-
-    @cached_property
-    def joints(self) -> int:
-        """Joints of the arm."""
-        return servo_joints(self.spec(visual=False).compile(), self.tool)
 
     def make_layout(self) -> Layout:
         return observation_of(self.joints)
@@ -181,14 +166,13 @@ class Reach(ArticulatedTask):
         return {"goal_angles": self.joints}
 
     def spec(self, *, visual: bool) -> Any:
-        spec = load_robot(self.config.robot).spec
+        spec = self.robot.spec.copy()
         spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         if visual:
             add_studio(spec, target=(0.25, 0.0, 0.35), distance=1.7)
             add_pose_marker(spec, "goal")
         else:
-            for geom in list(spec.geoms):
-                spec.delete(geom)
+            drop_shapes(spec)
         return spec
 
     @wp.func
@@ -227,6 +211,8 @@ class Reach(ArticulatedTask):
     @wp.func
     def reset(w: int, step: Step, arm: Arm, c: Any, s: ReachState):
         start = episode_key(step, w, _START)
+        for a in range(arm.joints, arm.rest.shape[0]):  # of a gripper
+            step.command[w, a] = arm.rest[a]
         for j in range(arm.joints):
             angle = arm.home[j] + uniform(start, j, -c.start_noise, c.start_noise)
             arm.qpos[w, j] = angle
@@ -256,5 +242,5 @@ class Reach(ArticulatedTask):
     def expert(cls, config: TaskConfig) -> ReachExpert:
         """Damped least-squares inverse kinematics on the observation."""
         task = cls(config)
-        jacobian = ChainJacobian(task.model(), "tcp")
+        jacobian = ChainJacobian(task.model(), task.tool)
         return ReachExpert(task.layout, jacobian, task.config.max_increment)

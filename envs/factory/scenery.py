@@ -84,3 +84,11 @@ def with_marker(poses: Sequence[ScenePose], marker: np.ndarray) -> list[ScenePos
         ScenePose(pose.qpos, at[None, :3].copy(), at[None, [6, 3, 4, 5]].copy())
         for pose, at in zip(poses, marker, strict=True)
     ]
+
+
+def drop_shapes(spec: Any) -> None:
+    """Leave out the geoms that no mass comes from; a world without contacts is faster without."""
+    for body in spec.bodies:
+        if body.explicitinertial or body.name == "world":
+            for geom in list(body.geoms):
+                spec.delete(geom)

@@ -57,6 +57,16 @@ class ArticulatedTask(Task):
         except (ValueError, mujoco.FatalError) as error:
             raise ModelError(f"the model of {self.id} does not compile: {error}") from error
 
+    def constraint_rows(self) -> int:
+        """Rows of one world without contacts at most: limits, dry friction and equalities."""
+        model = self.model()
+        # Six rows for a weld, three for a connection, one for the coupling of two joints.
+        rows = {mujoco.mjtEq.mjEQ_WELD: 6, mujoco.mjtEq.mjEQ_CONNECT: 3}
+        equalities = sum(rows.get(mujoco.mjtEq(int(kind)), 1) for kind in model.eq_type)
+        limits = model.jnt_limited.sum() + model.tendon_limited.sum()
+        friction = (model.dof_frictionloss > 0.0).sum() + (model.tendon_frictionloss > 0.0).sum()
+        return int(limits + friction) + equalities
+
     def make_engine(self, num_worlds: int, device: wp.Device) -> ArticulatedEngine:
         """N worlds, with room for the randomised fields."""
         if not hasattr(self, "capacities"):
