@@ -301,9 +301,9 @@ def _serve(pipe: Connection) -> None:
     while True:
         try:
             path, name, roots, decompose = pipe.recv()
-        except EOFError:
+            pipe.send(try_robot(path, name, roots, decompose=decompose))
+        except (EOFError, OSError):  # the survey was stopped
             return
-        pipe.send(try_robot(path, name, roots, decompose=decompose))
 
 
 def _short(error: Exception) -> str:
