@@ -109,7 +109,10 @@ def try_robot(path: Path, name: str, roots: Sequence[Path], *, decompose: bool =
     try:
         robot = load_robot(path, roots=roots, decompose=decompose)
     except ProveoutError as error:
-        return Trial(file=name, reason=" ".join(str(error).replace(str(path), name).split()))
+        told_of = str(error).replace(str(path), name)
+        for root in roots:
+            told_of = told_of.replace(f"{root}/", "")
+        return Trial(file=name, reason=" ".join(told_of.split()))
     model = robot.spec.copy().compile()
     told: dict[str, Any] = {
         "file": name, "loaded": True, "bodies": model.nbody - 1, "joints": model.njnt,
