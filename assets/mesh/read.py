@@ -69,12 +69,13 @@ def read_pieces(path: Path) -> tuple[list[Piece], tuple[str, ...]]:
     if kind not in SUFFIXES:
         raise ModelError(f"mesh {path} is not of a known kind; give {', '.join(SUFFIXES)}.")
     try:
-        data = read_regular(path, MAX_BYTES)
+        # Before so much is read to find out that it is too much.
+        data = read_regular(path, MAX_BYTES) if path.stat().st_size <= MAX_BYTES else None
     except OSError as error:
         raise ModelError(
             f"mesh {path} cannot be read ({error.strerror}); give a readable file."
         ) from error
-    if len(data) > MAX_BYTES:
+    if data is None or len(data) > MAX_BYTES:
         raise ModelError(f"mesh {path} is larger than {MAX_BYTES // 2**20} MiB; simplify it.")
     data = _checked(path, kind, data)
     try:

@@ -57,6 +57,7 @@ class SurveyFlags:
     """Flags of `assets survey`."""
 
     roots: tuple[Path, ...] = flag((), "further folders for package:// meshes")
+    decompose: bool = flag(True, "URDF: collision meshes as convex parts, not as hulls")
     out: Path | None = flag(None, "write the table to this .md")  # noqa: RUF009
 
 
@@ -145,7 +146,7 @@ def _survey(arguments: list[str], prog: str) -> int:
         if not folder.is_dir():
             raise UsageError(f"{name} is not a folder; give one with robot files below it")
         total, trials = len(robot_files(folder)), []
-        for trial in survey(folder, flags.roots):
+        for trial in survey(folder, flags.roots, decompose=flags.decompose):
             trials.append(trial)
             print(
                 f"[{len(trials)}/{total}] {trial.file}: "

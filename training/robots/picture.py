@@ -49,7 +49,7 @@ def robot_picture(robot: Robot, size: tuple[int, int] = (960, 720)) -> np.ndarra
     low, high = _extent(spec.copy().compile(), robot.home)
     center = 0.5 * (low + high)
     radius = max(_LEAST, 0.5 * float(np.linalg.norm(high - low)))
-    distance = 0.92 * radius / np.sin(0.5 * _FIELD)
+    distance = 1.1 * radius / np.sin(0.5 * _FIELD)
     width, height = size
     if width < height:
         distance *= height / width

@@ -85,19 +85,20 @@ def _may_be_robot(path: Path) -> bool:
     return suffix == ".urdf" or b"<mujoco" in read_regular(path, 2**20)
 
 
-def survey(folder: Path, roots: Sequence[Path] = ()) -> Iterator[Trial]:
+def survey(folder: Path, roots: Sequence[Path] = (), *, decompose: bool = True) -> Iterator[Trial]:
     """Try every robot file below a folder.
 
     Args:
         folder: Searched with all folders below it; it is also a root for the meshes of its files.
         roots: Further roots.
+        decompose: Whether collision meshes become convex parts, which takes long; else hulls.
     """
     with _Child() as child:
         for path in robot_files(folder):
-            yield child.run(path, folder, (folder, *roots))
+            yield child.run(path, folder, (folder, *roots), decompose)
 
 
-def try_robot(path: Path, name: str, roots: Sequence[Path]) -> Trial:
+def try_robot(path: Path, name: str, roots: Sequence[Path], *, decompose: bool = True) -> Trial:
     """Load a robot, take 100 steps from its home pose in MuJoCo Warp, and see whether it held it.
 
     Position servos are commanded to home. What has actuators then takes 100 steps more to show that
@@ -106,9 +107,12 @@ def try_robot(path: Path, name: str, roots: Sequence[Path]) -> Trial:
     above the floor; and links that overlap at home do not push each other.
     """
     try:
-        robot = load_robot(path, roots=roots)
+        robot = load_robot(path, roots=roots, decompose=decompose)
     except ProveoutError as error:
-        return Trial(file=name, reason=" ".join(str(error).replace(str(path), name).split()))
+        told_of = str(error).replace(str(path), name)
+        for root in roots:
+            told_of = told_of.replace(f"{root}/", "")
+        return Trial(file=name, reason=" ".join(told_of.split()))
     model = robot.spec.copy().compile()
     told: dict[str, Any] = {
         "file": name, "loaded": True, "bodies": model.nbody - 1, "joints": model.njnt,
@@ -266,7 +270,7 @@ class _Child:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def run(self, path: Path, folder: Path, roots: Sequence[Path]) -> Trial:
+    def run(self, path: Path, folder: Path, roots: Sequence[Path], decompose: bool) -> Trial:
         name = str(path.relative_to(folder))
         if self._pipe is None:
             context = multiprocessing.get_context("spawn")
@@ -275,7 +279,7 @@ class _Child:
             self._process.start()
             theirs.close()
         try:
-            self._pipe.send((path, name, tuple(roots)))
+            self._pipe.send((path, name, tuple(roots), decompose))
             if self._pipe.poll(_SECONDS):
                 trial: Trial = self._pipe.recv()
                 return trial
@@ -299,10 +303,10 @@ def _serve(pipe: Connection) -> None:
     os.dup2(null, 1)
     while True:
         try:
-            path, name, roots = pipe.recv()
-        except EOFError:
+            path, name, roots, decompose = pipe.recv()
+            pipe.send(try_robot(path, name, roots, decompose=decompose))
+        except (EOFError, OSError):  # the survey was stopped
             return
-        pipe.send(try_robot(path, name, roots))
 
 
 def _short(error: Exception) -> str:

@@ -100,10 +100,10 @@ def test_what_asks_for_too_much_is_refused_with_file_and_element(
     part = '<mujoco><asset><mesh name="m" file="secret.stl"/></asset></mujoco>'
     write(inside, part, "part.xml")
     path = write(inside, ARM.format(more="\n" + more.format(outside=tmp_path)))
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ModelError, match=reason) as error:
         load_robot(path)
-    assert time.monotonic() - start < 5.0
+    assert time.process_time() - start < 5.0
     assert "\n" not in str(error.value)
     if "lies outside" in reason and "include" not in more and "texture" not in more:
         assert load_robot(path, roots=[tmp_path]).spec.compile().nmesh == 1

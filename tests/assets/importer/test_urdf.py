@@ -261,10 +261,10 @@ def test_ten_thousand_links_are_refused_at_once_and_many_load(tmp_path: Path) ->
         joints = [joint(f"j{i}", f"l{i}", f"l{i + 1}", kind="fixed") for i in range(count - 1)]
         return robot(*links, *joints)
 
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ModelError, match=f"has 10000 links; give one with at most {MAX_LINKS}"):
         load_robot(write(tmp_path, chain(10_000)))
-    assert time.monotonic() - start < 10.0
+    assert time.process_time() - start < 10.0
     assert load_robot(write(tmp_path, chain(300))).spec.compile().nbody == 301
 
 

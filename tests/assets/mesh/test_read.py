@@ -103,11 +103,11 @@ def test_ten_million_faces_are_refused_at_once(tmp_path: Path) -> None:
         b"glTF" + struct.pack("<II", 2, 20 + len(claim)) + struct.pack("<I", len(claim))
         + b"JSON" + claim
     )  # fmt: skip
-    start = time.monotonic()
+    start = time.process_time()
     for path in (stl, glb):
         with pytest.raises(ModelError, match="simplify it"):
             read_mesh(path)
-    assert time.monotonic() - start < 5.0
+    assert time.process_time() - start < 5.0
     few = tmp_path / "few.stl"
     with few.open("wb") as file:
         file.write(bytes(80) + struct.pack("<I", MAX_FACES + 1))
