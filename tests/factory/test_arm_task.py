@@ -13,6 +13,7 @@ ROBOTS = Path(os.environ.get("PROVEOUT_DATA") or "nowhere") / "robots"
 PANDA = ROBOTS / "panda_description" / "urdf" / "panda.urdf"
 ARM = """
 <mujoco model="two">
+  <option integrator="implicitfast"/>
   <worldbody>
     {base}
     <body pos="0 0 0.3"><joint name="one" axis="0 1 0" range="-1 1" limited="true"/>
