@@ -41,7 +41,8 @@ def columns(source: Any) -> Any:
             raise ConfigError(f"column {name!r} is no name that a kernel can use")
     if len({name for name, _ in pairs}) < len(pairs):
         raise ConfigError(f"columns are named twice: {', '.join(name for name, _ in pairs)}")
-    return enum.IntEnum("Column", pairs)
+    # Its name is told where a kernel asks for a column that is not there.
+    return enum.IntEnum(f"columns {', '.join(name for name, _ in pairs)}", pairs)
 
 
 # Struct made by `starts` -> names of its fields.

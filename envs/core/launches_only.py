@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import warp as wp
 
-from proveout.envs.core.errors import ConfigError, ProveoutError
+from proveout.envs.core.errors import ConfigError, ProveoutError, unknown
 from proveout.envs.core.watch import Watcher, watched
 
 # Methods of a Warp array, and what calling one means; the private ones are where every array with
@@ -66,8 +67,39 @@ def launches_only(where: str) -> Iterator[None]:
     except ProveoutError:
         raise
     except Exception as error:
-        told = f"{where}{_line_of(error)} fails: {type(error).__name__}: {error}"
-        raise ConfigError(told) from error
+        told = _of_a_function(error) or f"{where}{_line_of(error)} fails"
+        raise ConfigError(f"{told}: {type(error).__name__}: {_innermost(error)}") from error
+
+
+# Warp's message of each function that it could not translate, the outermost first.
+_PARSING = re.compile(r'Error while parsing function "(\w+)" at (\S+?):(\d+)')
+
+
+def _of_a_function(error: Exception) -> str:
+    """Which function of a task's own file Warp could not translate, with the line in that file."""
+    for name, path, number in reversed(_PARSING.findall(str(error))):
+        if not path.startswith(os.path.dirname(__file__)) and os.path.isfile(path):
+            first = _first_line(path, name)
+            if first:
+                return f"`{name}` ({os.path.basename(path)}, line {first + int(number)})"
+    return ""
+
+
+def _first_line(path: str, name: str) -> int:
+    """The line of `def name`, which Warp counts as its line 0 after the decorator; 0 if unclear."""
+    with open(path, encoding="utf-8") as file:
+        lines = [i for i, line in enumerate(file, 1) if re.match(rf"\s*def {name}\(", line)]
+    return lines[0] - 1 if len(lines) == 1 else 0
+
+
+def _innermost(error: Exception) -> str:
+    """What went wrong, without the ways that led there; a column's name with the nearest one."""
+    text = str(error)
+    if not _PARSING.search(text):
+        return text
+    text = text.strip().splitlines()[-1].lstrip("; ")
+    named = re.search(r"`(\w+)` is not an attribute of '<enum 'columns (.*)'>'", text)
+    return str(unknown("column", named[1], named[2].split(", "))) if named else text
 
 
 def _line_of(error: Exception) -> str:

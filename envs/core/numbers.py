@@ -83,16 +83,24 @@ class Numbers:
         try:
             number = self._column(r.number)
         except ProveoutError as error:
-            raise type(error)(f"randomisation {name}: {error}") from error
+            raise type(error)(f"{self._task_id}: randomisation {name}: {error}") from error
         if number in self.randomized:
             raise ConfigError(f"randomisation {name}: {r.field} is randomised twice")
+        name_of = self.names[number]
+        told = self._value(name_of)
+        if r.operation == "set" and told != self._value(name_of, type(self._config)()):
+            raise ConfigError(
+                f"randomisation {name}: {name_of} is drawn for every episode, so that {told:g} "
+                f"would be ignored; switch it off (randomization.{name}.enabled = False), or give worlds "
+                "values by `parameters`"
+            )
         self.randomized[number] = (r, column)
 
-    def _value(self, name: str) -> Any:
-        weights = self._config.reward_weights
+    def _value(self, name: str, config: Any = None) -> Any:
+        config = self._config if config is None else config
         if name.startswith(WEIGHTS):
-            return getattr(weights, name.removeprefix(WEIGHTS))
-        return getattr(self._config, name)
+            return getattr(config.reward_weights, name.removeprefix(WEIGHTS))
+        return getattr(config, name)
 
     def overrides(
         self, given: Any, now: np.ndarray, mask: np.ndarray, parameters: np.ndarray

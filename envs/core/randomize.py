@@ -59,6 +59,7 @@ class Randomization:
         low: Lower end of the range.
         high: Upper end of the range.
         unit: Unit of the drawn number.
+        enabled: False switches it off.
 
     A range that changes nothing (1 to 1 for `scale`, 0 to 0 otherwise) switches it off.
     """
@@ -70,6 +71,7 @@ class Randomization:
     low: float = _shown(1.0, "lower end of the range")
     high: float = _shown(1.0, "upper end of the range")
     unit: str = _hidden("1")
+    enabled: bool = _hidden(True)
 
     def __post_init__(self) -> None:
         coerce_fields(self)
@@ -140,6 +142,8 @@ class Randomization:
     @property
     def active(self) -> bool:
         """Whether it changes anything."""
+        if not self.enabled:
+            return False
         neutral = 1.0 if self.operation == "scale" else 0.0
         if self.operation == "set" and self.field not in (OBSERVATION_NOISE, CONTROL_LATENCY):
             return True

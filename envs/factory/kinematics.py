@@ -131,8 +131,13 @@ def make_chain(model: Any, site: str, device: wp.Device) -> Chain:
 
 @wp.func
 def chain_pose(chain: Chain, qpos: wp.array2d[float], worldid: int) -> wp.transform:
-    """Pose of the site in the world frame [m] for the joint positions qpos[worldid] [rad, m]."""
+    """Pose of the site in the world frame [m] for the joint positions qpos[worldid] [rad, m].
+
+    Not a number without a chain, as of a task that names no tool: its worlds are told as invalid.
+    """
     pos = wp.vec3(0.0, 0.0, 0.0)
+    if chain.pos.shape[0] == 0:
+        pos = wp.vec3(wp.nan, wp.nan, wp.nan)
     quat = wp.quat(0.0, 0.0, 0.0, 1.0)
     joint = int(0)
     for link in range(chain.pos.shape[0]):

@@ -130,6 +130,17 @@ def test_what_cannot_be_is_refused_when_worlds_are_made(name):
         make(randomization=wrong)
 
 
+def test_a_value_that_a_draw_would_replace_is_refused():
+    with pytest.raises(ConfigError, match=r"offset is drawn .* so that 0.75 would be ignored"):
+        make(offset=0.75)
+    off = DrawnGroup(offset=Randomization(field="config.offset", operation="set", enabled=False))
+    env = make(offset=0.75, randomization=off)
+    first, _ = env.reset(seed=4)
+    np.testing.assert_array_equal(first[:, 0], 0.75)
+    assert "randomization/offset" not in dict(env.statistics)
+    env.close()
+
+
 @dataclass(frozen=True, kw_only=True)
 class GapGroup(RandomizationConfig):
     gap: Randomization = Randomization(

@@ -13,8 +13,10 @@ from follow import Follow, FollowConfig
 from test_documents import ROOT, blocks_of, python_blocks, section
 
 from proveout.assets.robot import load_robot
-from proveout.envs import check_vector_env
+from proveout.envs import check_vector_env, make_vector
 from proveout.envs.core.errors import UnknownNameError
+from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.registry import load_task_file
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.driving.vehicles.single_track import VehicleParameters
 from proveout.envs.factory.engine import ArticulatedEngine, Capacities
@@ -145,6 +147,28 @@ def test_debug_mode_and_print_launches_name_the_kernel_that_writes_elsewhere(tmp
     launches = re.findall(r"^kernel: (\w+)", out, flags=re.MULTILINE)
     assert launches[-1] == "Press_evaluate"
     assert "a step" not in out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hook", "words"),
+    [
+        ("Term.pressed]", "Term.presed]", "evaluate", "unknown column 'presed'; did you mean"),
+        (
+            "obs[w, Obs.target] = step.command[w, 0]",
+            "obs[w, Obs.target] = step.command[w, 0] + c.decimation",
+            "observe",
+            "Input types must be the same",
+        ),
+    ],
+)
+def test_a_function_that_warp_cannot_translate_is_named_with_its_line(
+    old, new, hook, words, tmp_path
+):
+    path = press_with(tmp_path, f"Wrong{hook.title()}", (old, new))
+    line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if new in text)
+    load_task_file(path)
+    with pytest.raises(ConfigError, match=rf"^`{hook}` \({path.name}, line {line}\): .*{words}"):
+        make_vector(f"acme/Wrong{hook.title()}-v0", 1, device="cpu", workers=1)
 
 
 def follow(num_envs=3, workers=1, **config):

@@ -51,7 +51,7 @@ def solved(robot, num=64):
 def test_an_arm_of_two_joints_from_a_file(tmp_path):
     success, task = solved(arm(tmp_path))
     assert task.action_layout.size == 2
-    assert task.capacities.constraints == 1  # one of the two joints has limits
+    assert task.constraint_rows() == 1  # one of the two joints has limits
     assert success > 0.9
 
 
