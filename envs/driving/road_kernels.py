@@ -1,4 +1,4 @@
-"""Kernels of road worlds: decide, move, locate, guard, reset."""
+"""Kernels of road worlds: look, decide, move, track, locate, guard, reset."""
 
 # A struct made at run time is a variable to the checker.
 # mypy: disable-error-code="valid-type"
@@ -82,6 +82,8 @@ def _derive(
     _x, _y, lane_heading, curvature = pose_between(road, index, fraction)
     sin_error = wp.sin(heading - lane_heading)
     cos_error = wp.cos(heading - lane_heading)
+    agents.sin_error[world, agent] = sin_error
+    agents.cos_error[world, agent] = cos_error
     station, offset, stretch = station_between(road, lane, index, fraction)
     agents.station[world, agent] = station
     agents.stretch[world, agent] = stretch
@@ -118,7 +120,35 @@ def apply_kernel(
 
 
 @wp.kernel
-def drive_kernel(
+def look_kernel(
+    # In:
+    road: LaneArrays,
+    vehicles: wp.array2d[Vehicle],
+    agents: AgentArrays,
+    kind_in: wp.array2d[int],
+    stride: int,
+    # Out:
+    leader_out: wp.array3d[int],
+    leader_gap_out: wp.array3d[float],
+):
+    worldid, first = wp.tid()
+    row = worldid % vehicles.shape[0]
+    for agentid in range(first, agents.active.shape[1], stride):
+        if not agents.active[worldid, agentid] or kind_in[worldid, agentid] != _IDM:
+            continue
+        lane = agents.lane[worldid, agentid]
+        index, fraction = bracket(road, valid_lane(road, lane), agents.s[worldid, agentid])
+        _station, offset, _stretch = station_between(road, lane, index, fraction)
+        section = section_between(road, index, fraction)
+        leader, gap = own_lane_leader(
+            road, agents, offset, section[0], vehicles[row, agentid].length, worldid, agentid
+        )
+        leader_out[worldid, agentid, OWN] = leader
+        leader_gap_out[worldid, agentid, OWN] = gap
+
+
+@wp.kernel
+def decide_kernel(
     # In:
     road: LaneArrays,
     vehicles: wp.array2d[Vehicle],
@@ -128,7 +158,6 @@ def drive_kernel(
     commands: Commands,
     leader_in: wp.array3d[int],
     leader_gap_in: wp.array3d[float],
-    surveyed: bool,
     dt: float,
     stride: int,
     # Out:
@@ -146,34 +175,24 @@ def drive_kernel(
         acceleration = wp.float32(0.0)
         steering_velocity = wp.float32(0.0)
         if kind_in[worldid, agentid] == _IDM:
-            lane = agents.lane[worldid, agentid]
-            s = agents.s[worldid, agentid]
-            d = agents.d[worldid, agentid]
-            index, fraction = bracket(road, valid_lane(road, lane), s)
             leader = leader_in[worldid, agentid, OWN]
-            gap = leader_gap_in[worldid, agentid, OWN]
-            if not surveyed:
-                _station, offset, _stretch = station_between(road, lane, index, fraction)
-                section = section_between(road, index, fraction)
-                leader, gap = own_lane_leader(
-                    road, agents, offset, section[0], vehicle.length, worldid, agentid
-                )
             leader_velocity = wp.float32(0.0)
             if leader >= 0:
                 leader_velocity = agents.velocity[worldid, leader]
             driver = driver_in[worldid, agentid]
-            acceleration = idm_acceleration(velocity, gap, leader_velocity, driver)
+            acceleration = idm_acceleration(
+                velocity, leader_gap_in[worldid, agentid, OWN], leader_velocity, driver
+            )
             acceleration = limit_braking(acceleration, velocity, driver.max_deceleration, dt)
-            _x, _y, lane_heading, _curvature = pose_between(road, index, fraction)
-            _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
-            error = agents.heading[worldid, agentid] - lane_heading
+            ahead = agents.s[worldid, agentid] + velocity * STEERING_LAG
+            _x, _y, _heading, curvature = lane_pose(road, agents.lane[worldid, agentid], ahead)
             steering_velocity = lane_keeping_steering_velocity(
                 vehicle,
                 steering,
                 velocity,
-                d,
-                wp.sin(error),
-                wp.cos(error),
+                agents.d[worldid, agentid],
+                agents.sin_error[worldid, agentid],
+                agents.cos_error[worldid, agentid],
                 curvature,
                 driver.preview_time,
                 dt,
@@ -193,9 +212,8 @@ def drive_kernel(
 
 
 @wp.kernel
-def advance_kernel(
+def move_kernel(
     # In:
-    road: LaneArrays,
     vehicles: wp.array2d[Vehicle],
     input_acceleration_in: wp.array2d[float],
     input_steering_velocity_in: wp.array2d[float],
@@ -209,11 +227,9 @@ def advance_kernel(
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
-        vehicle = vehicles[row, agentid]
         velocity = agents.velocity[worldid, agentid]
-        acceleration = input_acceleration_in[worldid, agentid]
         state, rate = integrate(
-            vehicle,
+            vehicles[row, agentid],
             State(
                 agents.x[worldid, agentid],
                 agents.y[worldid, agentid],
@@ -221,8 +237,10 @@ def advance_kernel(
                 velocity,
                 agents.heading[worldid, agentid],
             ),
+            agents.cos_heading[worldid, agentid],
+            agents.sin_heading[worldid, agentid],
             input_steering_velocity_in[worldid, agentid],
-            acceleration,
+            input_acceleration_in[worldid, agentid],
             dt,
         )
         agents.acceleration[worldid, agentid] = rate[3]
@@ -231,21 +249,47 @@ def advance_kernel(
         agents.steering[worldid, agentid] = state[2]
         agents.velocity[worldid, agentid] = state[3]
         agents.heading[worldid, agentid] = state[4]
+        # A guess, which `track_kernel` makes exact.
         guess = agents.s[worldid, agentid] + 0.5 * dt * (velocity + state[3])
+        agents.s[worldid, agentid] = guess
+
+
+@wp.kernel
+def track_kernel(
+    # In:
+    road: LaneArrays,
+    vehicles: wp.array2d[Vehicle],
+    stride: int,
+    # Out:
+    agents: AgentArrays,
+):
+    worldid, first = wp.tid()
+    row = worldid % vehicles.shape[0]
+    for agentid in range(first, agents.active.shape[1], stride):
+        if not agents.active[worldid, agentid]:
+            continue
+        x = agents.x[worldid, agentid]
+        y = agents.y[worldid, agentid]
         lane, s, d = project(
-            road, agents.lane[worldid, agentid], guess, state[0], state[1], _TRACKING_ITERATIONS
+            road,
+            agents.lane[worldid, agentid],
+            agents.s[worldid, agentid],
+            x,
+            y,
+            _TRACKING_ITERATIONS,
         )
         index, fraction = bracket(road, lane, s)
         section = section_between(road, index, fraction)
         beside = lane_beside(road, lane, d, section[0])
         if beside >= 0:
-            s, d = project_beside(road, lane, beside, s, state[0], state[1], _SEARCH_ITERATIONS)
+            s, d = project_beside(road, lane, beside, s, x, y, _SEARCH_ITERATIONS)
             lane = beside
             index, fraction = bracket(road, lane, s)
             section = section_between(road, index, fraction)
         agents.lane[worldid, agentid] = lane
         agents.s[worldid, agentid] = s
         agents.d[worldid, agentid] = d
+        vehicle = vehicles[row, agentid]
         _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 

@@ -26,7 +26,16 @@ def _integrate(
 ):
     i = wp.tid()
     for _ in range(steps):
-        state, _rate = integrate(vehicle[0], x[i], inputs[i, 0], inputs[i, 1], dt)
+        before = x[i]
+        state, _rate = integrate(
+            vehicle[0],
+            before,
+            wp.cos(before[4]),
+            wp.sin(before[4]),
+            inputs[i, 0],
+            inputs[i, 1],
+            dt,
+        )
         x[i] = state
 
 

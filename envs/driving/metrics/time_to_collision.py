@@ -20,6 +20,6 @@ def time_to_collision(gap: float, velocity: float, leader_velocity: float) -> fl
     if gap <= 0.0:
         return 0.0
     closing = velocity - leader_velocity
-    if closing <= 0.0 or not wp.isfinite(gap):
+    if closing <= 0.0 or not gap < wp.inf:
         return wp.inf
     return gap / closing

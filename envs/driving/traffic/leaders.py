@@ -59,7 +59,7 @@ def distance_along(
     of the road's reference line.
     """
     ahead = other_station - station
-    other_road = road.road[other_lane]
+    other_road = road.lane[other_lane].road
     if other_road == own_road:
         if ring:
             ahead -= length * wp.round(ahead / length)
@@ -69,7 +69,7 @@ def distance_along(
     if link_to(road, lane, other_road) >= 0:
         return _NEXT_ROAD, (ahead + length) * stretch
     if link_to(road, other_lane, own_road) >= 0:
-        return _PREVIOUS_ROAD, (ahead - road.road_length[other_lane]) * stretch
+        return _PREVIOUS_ROAD, (ahead - road.lane[other_lane].road_length) * stretch
     return _UNRELATED, 0.0
 
 
@@ -105,11 +105,11 @@ def lane_across(road: LaneArrays, where: int, lane: int, other_road: int):
     if lane >= 0 and where == _NEXT_ROAD:
         target = link_to(road, lane, other_road)
         if target >= 0:
-            point = road.first_point[target]
+            point = road.lane[target].first_point
     elif lane >= 0 and where == _PREVIOUS_ROAD:
         target = link_to(road, lane + road.num_lanes, other_road)
         if target >= 0:
-            point = road.first_point[target] + road.num_points[target] - 1
+            point = road.lane[target].first_point + road.lane[target].num_points - 1
     frame = road.frame[point]
     section = road.section[point]
     return target, frame[3], section[0]
@@ -136,9 +136,9 @@ def own_lane_leader(
     s = agents.s[world, agent]
     station = agents.station[world, agent]
     stretch = agents.stretch[world, agent]
-    own_road = road.road[lane]
-    ring = road.ring[lane]
-    length = road.road_length[lane]
+    own_road = road.lane[lane].road
+    ring = road.lane[lane].ring
+    length = road.lane[lane].road_length
     nearest = float(wp.inf)
     leader = wp.int32(-1)
     for other in range(agents.active.shape[1]):
@@ -162,7 +162,9 @@ def own_lane_leader(
                 centre = offset
                 across = width
                 if where != _SAME_ROAD:
-                    target, centre, across = lane_across(road, where, lane, road.road[other_lane])
+                    target, centre, across = lane_across(
+                        road, where, lane, road.lane[other_lane].road
+                    )
                 if overlaps_lane(
                     target,
                     centre,
@@ -203,20 +205,20 @@ def _survey(
         own_s = agents.s[worldid, agentid]
         own_station = agents.station[worldid, agentid]
         own_stretch = agents.stretch[worldid, agentid]
-        own_road = road.road[own_lane]
-        ring = road.ring[own_lane]
-        length = road.road_length[own_lane]
+        own_road = road.lane[own_lane].road
+        ring = road.lane[own_lane].ring
+        length = road.lane[own_lane].road_length
         index, fraction = bracket(road, own_lane, own_s)
         _station, own_offset, _stretch = station_between(road, own_lane, index, fraction)
         own_section = section_between(road, index, fraction)
         own_width = own_section[0]
-        lanes = wp.vec3i(own_lane, road.left[own_lane], road.right[own_lane])
+        lanes = wp.vec3i(own_lane, road.lane[own_lane].left, road.lane[own_lane].right)
         offsets = wp.vec3(own_offset, own_offset, own_offset)
         widths = wp.vec3(own_width, own_width, own_width)
         for side in range(1, 3):
             lane = lanes[side]
             if lane >= 0:
-                at = own_s * road.length[lane] / road.length[own_lane]
+                at = own_s * road.lane[lane].length / road.lane[own_lane].length
                 widths[side] = lane_width(road, lane, at)
                 step = 0.5 * (own_width + widths[side])
                 offsets[side] = own_offset + wp.where(side == LEFT, step, -step)
@@ -249,7 +251,7 @@ def _survey(
                         across = widths[side]
                         if where != _SAME_ROAD:
                             target, centre, across = lane_across(
-                                road, where, target, road.road[other_lane]
+                                road, where, target, road.lane[other_lane].road
                             )
                         if overlaps_lane(target, centre, across, other_lane, lateral, reach):
                             if ahead:
