@@ -7,6 +7,7 @@ import warp as wp
 
 from proveout.envs.core.invalid import Invalid
 from proveout.envs.driving.agents import AgentArrays, Commands
+from proveout.envs.driving.bodies import Body
 from proveout.envs.driving.drivers.external import steering_velocity_towards
 from proveout.envs.driving.drivers.idm import (
     STEERING_LAG,
@@ -57,7 +58,7 @@ _KEPT = wp.constant(2.0e-3)
 @wp.func
 def _derive(
     road: LaneArrays,
-    vehicle: Vehicle,
+    body: Body,
     agents: AgentArrays,
     lane: int,
     s: float,
@@ -77,8 +78,8 @@ def _derive(
     n = wp.sin(heading)
     agents.cos_heading[world, agent] = c
     agents.sin_heading[world, agent] = n
-    agents.centre_x[world, agent] = agents.x[world, agent] + vehicle.rear_axle_to_centre * c
-    agents.centre_y[world, agent] = agents.y[world, agent] + vehicle.rear_axle_to_centre * n
+    agents.centre_x[world, agent] = agents.x[world, agent] + body.rear_axle_to_centre * c
+    agents.centre_y[world, agent] = agents.y[world, agent] + body.rear_axle_to_centre * n
     _x, _y, lane_heading, curvature = pose_between(road, index, fraction)
     sin_error = wp.sin(heading - lane_heading)
     cos_error = wp.cos(heading - lane_heading)
@@ -87,9 +88,9 @@ def _derive(
     station, offset, stretch = station_between(road, lane, index, fraction)
     agents.station[world, agent] = station
     agents.stretch[world, agent] = stretch
-    agents.lateral[world, agent] = offset + d + vehicle.rear_axle_to_centre * sin_error
-    half_width = 0.5 * vehicle.width
-    half_length = 0.5 * vehicle.length
+    agents.lateral[world, agent] = offset + d + body.rear_axle_to_centre * sin_error
+    half_width = 0.5 * body.width
+    half_length = 0.5 * body.length
     agents.reach[world, agent] = half_width * wp.abs(cos_error) + half_length * wp.abs(sin_error)
     if body_off_road(
         road,
@@ -100,8 +101,8 @@ def _derive(
         sin_error,
         cos_error,
         curvature,
-        vehicle.rear_axle_to_centre + half_length,
-        half_length - vehicle.rear_axle_to_centre,
+        body.rear_axle_to_centre + half_length,
+        half_length - body.rear_axle_to_centre,
         half_width,
     ):
         agents.off_road[world, agent] = True
@@ -123,7 +124,7 @@ def apply_kernel(
 def look_kernel(
     # In:
     road: LaneArrays,
-    vehicles: wp.array2d[Vehicle],
+    bodies: wp.array2d[Body],
     agents: AgentArrays,
     kind_in: wp.array2d[int],
     stride: int,
@@ -132,7 +133,6 @@ def look_kernel(
     leader_gap_out: wp.array3d[float],
 ):
     worldid, first = wp.tid()
-    row = worldid % vehicles.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid] or kind_in[worldid, agentid] != _IDM:
             continue
@@ -140,9 +140,7 @@ def look_kernel(
         index, fraction = bracket(road, valid_lane(road, lane), agents.s[worldid, agentid])
         _station, offset, _stretch = station_between(road, lane, index, fraction)
         section = section_between(road, index, fraction)
-        leader, gap = own_lane_leader(
-            road, agents, offset, section[0], vehicles[row, agentid].length, worldid, agentid
-        )
+        leader, gap = own_lane_leader(road, agents, bodies, offset, section[0], worldid, agentid)
         leader_out[worldid, agentid, OWN] = leader
         leader_gap_out[worldid, agentid, OWN] = gap
 
@@ -258,13 +256,13 @@ def move_kernel(
 def track_kernel(
     # In:
     road: LaneArrays,
-    vehicles: wp.array2d[Vehicle],
+    bodies: wp.array2d[Body],
     stride: int,
     # Out:
     agents: AgentArrays,
 ):
     worldid, first = wp.tid()
-    row = worldid % vehicles.shape[0]
+    row = worldid % bodies.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
@@ -289,8 +287,8 @@ def track_kernel(
         agents.lane[worldid, agentid] = lane
         agents.s[worldid, agentid] = s
         agents.d[worldid, agentid] = d
-        vehicle = vehicles[row, agentid]
-        _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
+        body = bodies[row, agentid]
+        _derive(road, body, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 
 @wp.kernel
@@ -299,7 +297,7 @@ def locate_kernel(
     mask_in: wp.array[wp.bool],
     road: LaneArrays,
     map_of_world: wp.array[int],
-    vehicles: wp.array2d[Vehicle],
+    bodies: wp.array2d[Body],
     stride: int,
     # Out:
     agents: AgentArrays,
@@ -307,11 +305,11 @@ def locate_kernel(
     worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
-    row = worldid % vehicles.shape[0]
+    row = worldid % bodies.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
-        vehicle = vehicles[row, agentid]
+        body = bodies[row, agentid]
         x = agents.x[worldid, agentid]
         y = agents.y[worldid, agentid]
         stored = agents.lane[worldid, agentid]
@@ -340,7 +338,7 @@ def locate_kernel(
         d = agents.d[worldid, agentid]
         index, fraction = bracket(road, lane, s)
         section = section_between(road, index, fraction)
-        _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
+        _derive(road, body, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 
 @wp.kernel

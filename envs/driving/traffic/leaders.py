@@ -3,14 +3,19 @@
 The rule. Agent j counts in a lane when its body, shrunk by `LANE_MARGIN`, overlaps that lane
 laterally, or when it is projected on that lane. So a car that cuts in is seen as soon as its side
 is `LANE_MARGIN` over the marking, and a car that straddles a marking counts in both lanes. Ahead
-and behind are decided by the rear axles' arc length; the gap is from bumper to bumper along agent
-i's lane and is negative where the two stand side by side. Lanes of the road of agent i's lane, and
-one road further or back through any of its successors and predecessors, are looked at.
+and behind are decided by the rear axles' arc length, and so is the nearest one; the gap is from
+bumper to bumper along agent i's lane, by the length of each, and is negative where the two stand
+side by side. Lanes of the road of agent i's lane, and one road further or back through any of its
+successors and predecessors, are looked at.
 """
+
+# A struct made at run time is a variable to the checker.
+# mypy: disable-error-code="valid-type"
 
 import warp as wp
 
 from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
+from proveout.envs.driving.bodies import Body, bumper_distance
 from proveout.envs.driving.metrics.time_to_collision import time_to_collision
 from proveout.envs.driving.roads.lanes import (
     LaneArrays,
@@ -125,9 +130,9 @@ def is_ahead(distance: float, agent: int, other: int) -> bool:
 def own_lane_leader(
     road: LaneArrays,
     agents: AgentArrays,
+    bodies: wp.array2d[Body],
     offset: float,
     width: float,
-    body_length: float,
     world: int,
     agent: int,
 ):
@@ -175,7 +180,10 @@ def own_lane_leader(
                 ):
                     nearest = distance
                     leader = other
-    return leader, nearest - body_length
+    if leader >= 0:
+        row = world % bodies.shape[0]
+        nearest -= bumper_distance(bodies[row, agent], bodies[row, leader])
+    return leader, nearest
 
 
 @wp.kernel
@@ -184,7 +192,7 @@ def _survey(
     mask_in: wp.array[wp.bool],
     road: LaneArrays,
     agents: AgentArrays,
-    body_length: float,
+    bodies: wp.array2d[Body],
     stride: int,
     # Out:
     leader_out: wp.array3d[int],
@@ -241,11 +249,11 @@ def _survey(
                 )
                 lateral = agents.lateral[worldid, other]
                 reach = agents.reach[worldid, other]
-                gap = wp.abs(distance) - body_length
+                apart = wp.abs(distance)
                 ahead = is_ahead(distance, agentid, other)
                 for side in range(3):
                     known = wp.where(ahead, leader_gaps[side], follower_gaps[side])
-                    if gap < known:
+                    if apart < known:
                         target = lanes[side]
                         centre = offsets[side]
                         across = widths[side]
@@ -256,11 +264,21 @@ def _survey(
                         if overlaps_lane(target, centre, across, other_lane, lateral, reach):
                             if ahead:
                                 leaders[side] = other
-                                leader_gaps[side] = gap
+                                leader_gaps[side] = apart
                             else:
                                 followers[side] = other
-                                follower_gaps[side] = gap
+                                follower_gaps[side] = apart
+        # What was compared are distances of reference points: the gaps are smaller.
+        row = worldid % bodies.shape[0]
         for side in range(3):
+            if leaders[side] >= 0:
+                leader_gaps[side] = leader_gaps[side] - bumper_distance(
+                    bodies[row, agentid], bodies[row, leaders[side]]
+                )
+            if followers[side] >= 0:
+                follower_gaps[side] = follower_gaps[side] - bumper_distance(
+                    bodies[row, followers[side]], bodies[row, agentid]
+                )
             leader_out[worldid, agentid, side] = leaders[side]
             leader_gap_out[worldid, agentid, side] = leader_gaps[side]
             follower_out[worldid, agentid, side] = followers[side]
@@ -279,7 +297,7 @@ def survey(
     mask: wp.array,
     road: LaneArrays,
     agents: AgentArrays,
-    body_length: float,
+    bodies: wp.array,
     leader: wp.array,
     leader_gap: wp.array,
     follower: wp.array,
@@ -291,7 +309,7 @@ def survey(
     Args:
         mask: (num_worlds,) bool, worlds to write.
         road: the lanes. agents: their state and derived values.
-        body_length: of every vehicle [m].
+        bodies: (1 or num_worlds, num_agents) `Body`.
         leader: (num_worlds, num_agents, 3) agent index, -1 for none; last axis OWN, LEFT, RIGHT.
         leader_gap: likewise, bumper to bumper [m], infinite where there is none.
         follower: likewise. follower_gap: likewise [m].
@@ -301,7 +319,7 @@ def survey(
     wp.launch(
         _survey,
         dim=(leader.shape[0], stride),
-        inputs=[mask, road, agents, body_length, stride],
+        inputs=[mask, road, agents, bodies, stride],
         outputs=[leader, leader_gap, follower, follower_gap, time_to_collision_table],
         device=leader.device,
     )

@@ -26,17 +26,13 @@ State = wp.types.vector(length=5, dtype=float)
 
 @dataclass(frozen=True, kw_only=True)
 class VehicleParameters:
-    """A passenger car; the defaults are CommonRoad's vehicle 2 (BMW 320i).
+    """How a passenger car moves; the defaults are CommonRoad's vehicle 2 (BMW 320i).
 
-    Numbers: `vehiclemodels/parameters/parameters_vehicle2.yaml` of commonroad-vehicle-models 3.0.2.
-    CommonRoad places the geometric centre at the centre of gravity, so `rear_axle_to_centre` is its
-    distance `b` and `wheelbase` is `a + b`.
+    Numbers: `vehiclemodels/parameters/parameters_vehicle2.yaml` of commonroad-vehicle-models 3.0.2;
+    `wheelbase` is `a + b` there.
     """
 
-    length: float = 4.508  # [m]
-    width: float = 1.61  # [m]
     wheelbase: float = 1.1561957064 + 1.4227170936  # [m]
-    rear_axle_to_centre: float = 1.4227170936  # [m]
     steering_min: float = -1.066  # [rad]
     steering_max: float = 1.066  # [rad]
     steering_velocity_min: float = -0.4  # [rad/s]
