@@ -9,6 +9,7 @@ from proveout.envs.driving.road import (
     heading_error,
     lateral_acceleration,
     place_agent,
+    relative_to,
     set_driver,
     vehicle_of,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "lateral_acceleration",
     "nearest",
     "place_agent",
+    "relative_to",
     "set_driver",
     "vehicle_of",
 ]

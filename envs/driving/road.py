@@ -11,6 +11,7 @@ from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.bodies import Body
 from proveout.envs.driving.drivers.table import Driver
 from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose, on_map
+from proveout.envs.driving.traffic.relative import Relative, relative_between
 from proveout.envs.driving.vehicles.single_track import Vehicle
 
 wp.set_module_options({"enable_backward": False})
@@ -59,6 +60,12 @@ def vehicle_of(road: Road, w: int, agent: int) -> Vehicle:
 def body_of(road: Road, w: int, agent: int) -> Body:
     """An agent's body, as `body_of(road, w, 0).length`."""
     return road.bodies[w % road.bodies.shape[0], agent]
+
+
+@wp.func
+def relative_to(road: Road, w: int, agent: int, other: int, reach: float) -> Relative:
+    """Another agent as an agent sees it, up to `reach` [m] along the road; see `Relative`."""
+    return relative_between(road.lanes, road.agents, road.bodies, w, agent, other, reach)
 
 
 @wp.func

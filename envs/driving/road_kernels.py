@@ -32,6 +32,7 @@ from proveout.envs.driving.roads.lanes import (
     valid_lane,
 )
 from proveout.envs.driving.traffic.leaders import OWN, own_lane_leader
+from proveout.envs.driving.traffic.relative import neighbour
 from proveout.envs.driving.vehicles.single_track import (
     State,
     Vehicle,
@@ -173,14 +174,9 @@ def decide_kernel(
         acceleration = wp.float32(0.0)
         steering_velocity = wp.float32(0.0)
         if kind_in[worldid, agentid] == _IDM:
-            leader = leader_in[worldid, agentid, OWN]
-            leader_velocity = wp.float32(0.0)
-            if leader >= 0:
-                leader_velocity = agents.velocity[worldid, leader]
+            leader = neighbour(agents, leader_in, leader_gap_in, worldid, agentid, OWN)
             driver = driver_in[worldid, agentid]
-            acceleration = idm_acceleration(
-                velocity, leader_gap_in[worldid, agentid, OWN], leader_velocity, driver
-            )
+            acceleration = idm_acceleration(velocity, leader.gap, leader.speed, driver)
             acceleration = limit_braking(acceleration, velocity, driver.max_deceleration, dt)
             ahead = agents.s[worldid, agentid] + velocity * STEERING_LAG
             _x, _y, _heading, curvature = lane_pose(road, agents.lane[worldid, agentid], ahead)

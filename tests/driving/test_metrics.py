@@ -31,7 +31,7 @@ def _overlap(pair: wp.array2d[float], bodies: wp.array[Body], out: wp.array[wp.b
 @wp.kernel
 def _time(p: wp.array2d[float], out: wp.array[float]):
     i = wp.tid()
-    out[i] = time_to_collision(p[i, 0], p[i, 1], p[i, 2])
+    out[i] = time_to_collision(p[i, 0], p[i, 2] - p[i, 1])
 
 
 def _overlaps(pairs, other=BodyParameters()):  # noqa: B008

@@ -26,6 +26,7 @@ from proveout.envs.driving.roads.lanes import (
     station_between,
     valid_lane,
 )
+from proveout.envs.driving.traffic.relative import relative_speed
 
 wp.set_module_options({"enable_backward": False})
 
@@ -286,9 +287,7 @@ def _survey(
         time = float(wp.inf)
         if leaders[OWN] >= 0:
             time = time_to_collision(
-                leader_gaps[OWN],
-                agents.velocity[worldid, agentid],
-                agents.velocity[worldid, leaders[OWN]],
+                leader_gaps[OWN], relative_speed(agents, worldid, agentid, leaders[OWN])
             )
         time_to_collision_out[worldid, agentid] = time
 

@@ -57,13 +57,13 @@ def advance_shadow(
             ahead = leader[w, agent]
             speed = v[w, agent]
             gap = float(wp.inf)
-            leader_speed = float(0.0)
+            relative_speed = float(0.0)
             if ahead >= 0:
                 gap = s[w, ahead] - s[w, agent]
                 gap -= bumper_distance(body_of(road, w, agent), body_of(road, w, ahead))
-                leader_speed = v[w, ahead]
+                relative_speed = v[w, ahead] - speed
             driver = road.driver[w, agent]
-            acceleration = idm_acceleration(speed, gap, leader_speed, driver)
+            acceleration = idm_acceleration(speed, gap, relative_speed, driver)
             acceleration = limit_braking(acceleration, speed, driver.max_deceleration, dt)
             s[w, agent] = s[w, agent] + speed * dt + 0.5 * acceleration * dt * dt
             v[w, agent] = speed + acceleration * dt
