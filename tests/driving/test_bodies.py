@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from test_highway import road_worlds
 
 from proveout.assets.road import motorway
 from proveout.envs.core.errors import ModelError
+from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.driving.bodies import BodyKind, BodyParameters
 from proveout.envs.driving.engine import RoadEngine
+from proveout.envs.driving.highway import Highway, HighwayConfig
 from proveout.envs.driving.vehicles.single_track import VehicleParameters
 
 CAR = BodyParameters(length=4.0, width=2.0, rear_axle_to_centre=1.0)  # front 3 m, rear 1 m
@@ -87,3 +90,27 @@ def test_bodies_are_checked():
     for wrong in (BodyParameters(length=0.0), BodyParameters(kind=99)):
         with pytest.raises(ModelError, match=r"body of agent 1: .*has no size or kind"):
             build(CAR, wrong)
+
+
+class AmongTrucks(Highway):
+    def bodies(self):
+        return (CAR, *[TRUCK] * (self.config.num_agents - 1))
+
+
+def test_a_task_says_what_its_agents_are():
+    task = AmongTrucks(HighwayConfig(num_agents=3))
+    env = WarpVectorEnv(task, 2, device="cpu", workers=1)
+    env.reset(seed=0)
+    engine = road_worlds(env)
+    np.testing.assert_allclose(engine.bodies.numpy()["length"], [[4.0, 12.0, 12.0]])
+    assert engine.bodies.numpy()["kind"].tolist() == [[0, 2, 2]]
+    (pose,) = engine.scene_pose([1])
+    x, heading = (getattr(engine.agents, name).numpy()[1] for name in ("x", "heading"))
+    centre = x + np.array([1.0, 4.0, 4.0]) * np.cos(heading)
+    np.testing.assert_allclose(pose.mocap_pos[:3, 0], centre, atol=1e-4)
+    env.close()
+    model = task.scene()
+    # Two shapes, each with a mesh of its own, whatever the number of agents.
+    names = {model.mesh(i).name for i in range(model.nmesh)}
+    assert {"body_0_body", "body_1_body"} <= names
+    assert not any(name.startswith("body_2") for name in names)
