@@ -91,8 +91,8 @@ class Numbers:
         if r.operation == "set" and told != self._value(name_of, type(self._config)()):
             raise ConfigError(
                 f"randomisation {name}: {name_of} is drawn for every episode, so that {told:g} "
-                f"would be ignored; switch it off (randomization.{name}.enabled = False), or give worlds "
-                "values by `parameters`"
+                f"would be ignored; switch it off (randomization.{name}.enabled = False), or give "
+                "worlds values by `parameters`"
             )
         self.randomized[number] = (r, column)
 

@@ -43,6 +43,8 @@ class AgentDerived:
     centre_y: wp.array2d[float]  # [m]
     cos_heading: wp.array2d[float]
     sin_heading: wp.array2d[float]
+    cos_error: wp.array2d[float]  # of the heading minus that of the lane
+    sin_error: wp.array2d[float]
     station: wp.array2d[float]  # of the rear axle along the road's reference line [m]
     stretch: wp.array2d[float]  # ds / dstation of the lane
     lateral: wp.array2d[float]  # of the body's centre from the reference line [m]

@@ -1,4 +1,4 @@
-"""Low-poly shape of a passenger car, as parts of one material each."""
+"""Low-poly shapes of bodies, a passenger car's above all, as parts of one material each."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from proveout.envs.driving.vehicles.single_track import VehicleParameters
+from proveout.envs.driving.bodies import BodyKind, BodyParameters
 
 Floats = NDArray[np.float64]
 
@@ -105,9 +105,20 @@ def _wheel(x: float, y: float, radius: float, width: float) -> trimesh.Trimesh:
     return wheel
 
 
-def car_parts(vehicle: VehicleParameters) -> list[CarPart]:
-    """Parts of a car whose body fills the vehicle's length and width."""
-    length, half = vehicle.length, 0.5 * vehicle.width
+def body_parts(body: BodyParameters, wheelbase: float) -> list[CarPart]:
+    """Parts of a body at its size: a car for a car, for any other kind a box.
+
+    wheelbase: of a car [m].
+    """
+    if body.kind == BodyKind.CAR:
+        return _car_parts(body, wheelbase)
+    box = _box((0.0, 0.0, 0.5 * body.height), (body.length, body.width, body.height))
+    return [_part("body", "paint", box)]
+
+
+def _car_parts(body_parameters: BodyParameters, wheelbase: float) -> list[CarPart]:
+    """Parts of a car that fills a body's length and width."""
+    length, half = body_parameters.length, 0.5 * body_parameters.width
     # Shoulders lean in: the outline is full width low down and a little narrower at the belt line.
     outline = [(f * length, z) for f, z in _BODY]
     right = [(x, -half * (1.0 - 0.07 * max(z - 0.5, 0.0) / 0.4), z) for x, z in outline]
@@ -125,8 +136,8 @@ def car_parts(vehicle: VehicleParameters) -> list[CarPart]:
         b = np.array([-0.11 * length, side * half * _ROOF[3] * 0.985, _ROOF[2]])
         pillars.append(_beam(a, b, 0.08))
 
-    rear_axle = -vehicle.rear_axle_to_centre
-    axles = (rear_axle, rear_axle + vehicle.wheelbase)
+    rear_axle = -body_parameters.rear_axle_to_centre
+    axles = (rear_axle, rear_axle + wheelbase)
     hub = half - 0.5 * _WHEEL_WIDTH + 0.012
     wheels, rims, arches = [], [], []
     for x in axles:

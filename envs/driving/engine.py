@@ -1,11 +1,10 @@
 """Road worlds: single-track vehicles on a lane network, many worlds at once.
 
-A physics step is three launches: every driver decides from the state of all agents, every vehicle
-moves, bodies are tested for overlap. All agents decide before any moves, so the result does not
-depend on the order of the threads.
+A physics step is a list of stages, see `proveout.envs.driving.stages`.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -22,6 +21,7 @@ from proveout.envs.driving.agents import (
     Commands,
     threads_of_a_world,
 )
+from proveout.envs.driving.bodies import BodyParameters, body_records, one_for_each
 from proveout.envs.driving.drivers.table import DriverKind, DriverTable
 from proveout.envs.driving.metrics.collision import latch_collisions
 from proveout.envs.driving.parameters import FIELDS, parameter_columns, randomized_tables
@@ -29,6 +29,7 @@ from proveout.envs.driving.records import records
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.roads.lanes import lane_arrays
 from proveout.envs.driving.scene import scene_state
+from proveout.envs.driving.stages import Stages
 from proveout.envs.driving.traffic.leaders import survey
 from proveout.envs.driving.vehicles.single_track import Vehicle, VehicleParameters
 
@@ -45,8 +46,10 @@ class RoadEngine(Engine):
         time_to_collision: (num_worlds, num_agents), with the leader in the own lane [s].
         map_of_world: (num_worlds,), which of the networks; 0 when an episode begins.
         drivers: kind and parameters of every driver. road: kernel struct.
+        stages: What a physics step runs, in order; `stages.add` extends it.
         vehicles: Parameters, (1 or num_worlds, num_agents) `Vehicle`; one row that all worlds share
             unless one of its fields is randomised.
+        bodies: Likewise, (1 or num_worlds, num_agents) `Body`.
     """
 
     def __init__(
@@ -59,8 +62,8 @@ class RoadEngine(Engine):
         device: wp.Device | str,
         num_learners: int = 1,
         randomized: Sequence[str] = (),
+        bodies: Sequence[BodyParameters] | None = None,
     ) -> None:
-        self.vehicle_parameters = vehicle
         self.num_worlds = num_worlds
         self.num_agents = num_agents
         self.num_learners = num_learners
@@ -70,8 +73,12 @@ class RoadEngine(Engine):
         self.road = lane_arrays(network, device)
         self.map_of_world = wp.zeros(num_worlds, dtype=int, device=device)
         self._randomized = randomized_tables(randomized)
-        rows = num_worlds if "vehicle" in self._randomized else 1
-        self.vehicles = records(Vehicle, vehicle, (rows, num_agents), self.device)
+        vehicle_rows, body_rows = (
+            num_worlds if table in self._randomized else 1 for table in ("vehicle", "body")
+        )
+        self.vehicles = records(Vehicle, vehicle, (vehicle_rows, num_agents), self.device)
+        self.body_parameters = one_for_each(bodies, num_agents)
+        self.bodies = body_records(self.body_parameters, body_rows, self.device)
         self.drivers = DriverTable(num_worlds, num_agents, num_learners, device)
         room = (num_worlds, num_agents, self.device)
         self._agents = AgentMemory(AgentArrays, *room, derived=AgentDerived.__annotations__)
@@ -88,6 +95,7 @@ class RoadEngine(Engine):
         self.follower_gap = wp.full(sides, wp.inf, dtype=float, device=device)
         self.time_to_collision = wp.full(shape, wp.inf, dtype=float, device=device)
         self._all = wp.full(num_worlds, True, dtype=wp.bool, device=device)
+        self.stages = self._own_stages()
 
     def struct(self, decimation: int) -> Road:
         """What kernels of a task see.
@@ -101,7 +109,8 @@ class RoadEngine(Engine):
         road.leader, road.leader_gap = self.leader, self.leader_gap
         road.follower, road.follower_gap = self.follower, self.follower_gap
         road.time_to_collision = self.time_to_collision
-        road.vehicles, road.map_of_world = self.vehicles, self.map_of_world
+        road.vehicles, road.bodies = self.vehicles, self.bodies
+        road.map_of_world = self.map_of_world
         road.physics_dt, road.decimation = self.physics_dt, decimation
         return road
 
@@ -146,44 +155,54 @@ class RoadEngine(Engine):
         )
 
     def physics(self, first: bool = False) -> None:
-        """One physics step of `physics_dt` in every world; latches `collided` and `off_road`, which
-        the first one of a control step clears before."""
+        """One physics step of `physics_dt` in every world: its `stages`. Latches `collided` and
+        `off_road`, which the first one of a control step clears before."""
         if first:
             self.clear()
-        wp.launch(
-            kernels.drive_kernel,
-            dim=(self.num_worlds, self._stride),
-            inputs=[
-                self.road,
-                self.vehicles,
-                self.agents,
-                self.drivers.kind,
-                self.drivers.parameters,
-                self.commands,
-                self.leader,
-                self.leader_gap,
-                first,
+        self.stages.run(first)
+
+    def _own_stages(self) -> Stages:
+        stages = Stages()
+        stages.add("decide", self._decide)
+        stages.add("move", self._move)
+        stages.add("locate", self._track)
+        stages.add("collide", lambda first: self._latch_collisions(self._all))
+        return stages
+
+    def _decide(self, first: bool) -> None:
+        # The survey has found the leaders of the first step.
+        if not first:
+            self._launch(
+                kernels.look_kernel,
+                [self.road, self.bodies, self.agents, self.drivers.kind],
+                [self.leader, self.leader_gap],
+            )
+        self._launch(
+            kernels.decide_kernel,
+            [
+                self.road, self.vehicles, self.agents, self.drivers.kind,
+                self.drivers.parameters, self.commands, self.leader, self.leader_gap,
                 self.physics_dt,
-                self._stride,
             ],
-            outputs=[self._input_acceleration, self._input_steering_velocity],
+            [self._input_acceleration, self._input_steering_velocity],
+        )  # fmt: skip
+
+    def _move(self, first: bool) -> None:
+        inputs = [self._input_acceleration, self._input_steering_velocity]
+        self._launch(kernels.move_kernel, [self.vehicles, *inputs, self.physics_dt], [self.agents])
+
+    def _track(self, first: bool) -> None:
+        self._launch(kernels.track_kernel, [self.road, self.bodies], [self.agents])
+
+    def _launch(self, kernel: wp.Kernel, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """A kernel over worlds and their agents; its last input is the stride of its threads."""
+        wp.launch(
+            kernel,
+            dim=(self.num_worlds, self._stride),
+            inputs=[*inputs, self._stride],
+            outputs=outputs,
             device=self.device,
         )
-        wp.launch(
-            kernels.advance_kernel,
-            dim=(self.num_worlds, self._stride),
-            inputs=[
-                self.road,
-                self.vehicles,
-                self._input_acceleration,
-                self._input_steering_velocity,
-                self.physics_dt,
-                self._stride,
-            ],
-            outputs=[self.agents],
-            device=self.device,
-        )
-        self._latch_collisions(self._all)
 
     def refresh(self, mask: wp.array) -> None:
         """Lane positions, derived values, collision flags, leaders and followers of masked worlds.
@@ -192,13 +211,8 @@ class RoadEngine(Engine):
         agent on a lane that its world's map does not have is nowhere: its place becomes NaN. Flags
         are only ever set here; `clear` and `reset` clear them.
         """
-        wp.launch(
-            kernels.locate_kernel,
-            dim=(self.num_worlds, self._stride),
-            inputs=[mask, self.road, self.map_of_world, self.vehicles, self._stride],
-            outputs=[self.agents],
-            device=self.device,
-        )
+        inputs = [mask, self.road, self.map_of_world, self.bodies]
+        self._launch(kernels.locate_kernel, inputs, [self.agents])
         self._latch_collisions(mask)
         self._survey(mask)
 
@@ -211,7 +225,7 @@ class RoadEngine(Engine):
             mask,
             self.road,
             self.agents,
-            self.vehicle_parameters.length,
+            self.bodies,
             self.leader,
             self.leader_gap,
             self.follower,
@@ -240,12 +254,10 @@ class RoadEngine(Engine):
         """
         self._agents.blank(mask)
         self._commands.blank(mask)
-        wp.launch(
+        self._launch(
             kernels.reset_kernel,
-            dim=(self.num_worlds, self._stride),
-            inputs=[mask, self.drivers.default, self.num_learners, self._stride],
-            outputs=[self.map_of_world, self.drivers.kind, self.drivers.parameters],
-            device=self.device,
+            [mask, self.drivers.default, self.num_learners],
+            [self.map_of_world, self.drivers.kind, self.drivers.parameters],
         )
 
     @property
@@ -264,7 +276,7 @@ class RoadEngine(Engine):
 
     def parameter(self, field: str, target: str) -> list[ParameterColumns]:
         """See `Engine.parameter`; `target` is matched against whole `agent_names`."""
-        tables = {"driver": self.drivers.parameters, "vehicle": self.vehicles}
+        tables = {"driver": self.drivers.parameters, "vehicle": self.vehicles, "body": self.bodies}
         return parameter_columns(field, matching(target, self.agent_names), tables)
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
@@ -272,14 +284,12 @@ class RoadEngine(Engine):
         state = self._agents.state
         x, y, heading = (state[name].numpy() for name in ("x", "y", "heading"))
         active = state["active"].numpy()
+        centre = np.array([body.rear_axle_to_centre for body in self.body_parameters])
         poses = []
         for w in worlds:
-            position, quaternion = scene_state(
-                x[w], y[w], heading[w], self.vehicle_parameters, active[w]
-            )
+            position, quaternion = scene_state(x[w], y[w], heading[w], centre, active[w])
             poses.append(ScenePose(np.zeros(0), position, quaternion))
         return poses
 
     def _latch_collisions(self, mask: wp.array) -> None:
-        body = self.vehicle_parameters
-        latch_collisions(mask, self.agents, 0.5 * body.length, 0.5 * body.width)
+        latch_collisions(mask, self.agents, self.bodies)

@@ -290,8 +290,8 @@ class Highway(RoadTask):
             at = agents.s[w, 0] + velocity * float(seconds)
             _x, _y, _heading, curvature = lane_pose(road.lanes, lane, at)
             obs[w, Obs.curvature + seconds] = 1000.0 * curvature
-        left = road.lanes.left[lane] >= 0
-        right = road.lanes.right[lane] >= 0
+        left = road.lanes.lane[lane].left >= 0
+        right = road.lanes.lane[lane].right >= 0
         obs[w, Obs.has_lane] = wp.where(left, 1.0, 0.0)
         obs[w, Obs.has_lane + 1] = wp.where(right, 1.0, 0.0)
         lane_gaps(agents, road.leader, road.leader_gap, w, left, right, Obs.leader_gap, obs)

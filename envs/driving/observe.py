@@ -8,6 +8,7 @@ distance of the centres and then by index; rows without a neighbour are zero.
 import warp as wp
 
 from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.traffic.relative import neighbour
 
 wp.set_module_options({"enable_backward": False})
 
@@ -114,13 +115,13 @@ def lane_gaps(
         out: observations.
     """
     for side in range(3):
-        other = other_in[world, 0, side]
+        seen = neighbour(agents, other_in, gap_in, world, 0, side)
         there = (side == 0) or (side == 1 and has_left) or (side == 2 and has_right)
-        gap = wp.clamp(gap_in[world, 0, side], 0.0, FARTHEST_GAP)
+        gap = wp.clamp(seen.gap, 0.0, FARTHEST_GAP)
         speed = float(0.0)
-        if other >= 0:
+        if seen.agent >= 0:
             if gap < FARTHEST_GAP:
-                speed = agents.velocity[world, other] - agents.velocity[world, 0]
+                speed = seen.speed
         else:
             gap = wp.where(there, FARTHEST_GAP, 0.0)
         out[world, start + side] = gap / FARTHEST_GAP

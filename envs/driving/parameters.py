@@ -1,4 +1,4 @@
-"""Fields of road worlds that can be randomised: numbers of drivers and vehicles, friction."""
+"""Fields of road worlds that can be randomised: of drivers, vehicles and bodies, and friction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Field:
     """A randomised number of a record.
 
     Attributes:
-        table: "driver" or "vehicle". name: Of the number there.
+        table: "driver", "vehicle" or "body". name: Of the number there.
         follows: Numbers that keep their proportion to it.
         positive: Zero is no value of it.
     """
@@ -47,6 +47,8 @@ FIELDS: Mapping[str, _Field] = {
         }.items()
     },
     "friction": _Field("vehicle", "friction"),
+    "body_length": _Field("body", "length", ("rear_axle_to_centre",)),
+    "body_width": _Field("body", "width"),
 }
 
 
@@ -69,7 +71,7 @@ def parameter_columns(
     Args:
         name: Of the field.
         agents: Indices.
-        tables: "driver", "vehicle" -> records, (num_worlds, num_agents).
+        tables: "driver", "vehicle", "body" -> records, (num_worlds, num_agents).
 
     Raises:
         UnknownNameError: No such field.

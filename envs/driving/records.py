@@ -11,10 +11,13 @@ import warp as wp
 
 
 def record(dataclass: Any) -> Any:
-    """A Warp struct of the fields of a dataclass, all of them float."""
-    names = [field.name for field in dataclasses.fields(dataclass)]
+    """A Warp struct of the fields of a dataclass, each an int or a float as its default is."""
+    types = {
+        field.name: int if isinstance(field.default, int) else float
+        for field in dataclasses.fields(dataclass)
+    }
     namespace = {
-        "__annotations__": dict.fromkeys(names, float),
+        "__annotations__": types,
         "__module__": dataclass.__module__,
         "__doc__": dataclass.__doc__,
     }
@@ -37,7 +40,7 @@ def records(struct: Any, values: Any, shape: tuple[int, ...], device: Any) -> wp
 
 
 def columns_of(array: wp.array) -> wp.array:
-    """The same memory as float32, shape (*array.shape, fields)."""
+    """The same memory as float32, shape (*array.shape, fields); an int is no number there."""
     view = wp.array(
         ptr=array.ptr,
         dtype=float,

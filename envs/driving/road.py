@@ -8,8 +8,10 @@ from __future__ import annotations
 import warp as wp
 
 from proveout.envs.driving.agents import AgentArrays
+from proveout.envs.driving.bodies import Body
 from proveout.envs.driving.drivers.table import Driver
 from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose, on_map
+from proveout.envs.driving.traffic.relative import Relative, relative_between
 from proveout.envs.driving.vehicles.single_track import Vehicle
 
 wp.set_module_options({"enable_backward": False})
@@ -28,6 +30,7 @@ class Road:
             for none, (N, A, 3). leader_gap, follower_gap: Bumper to bumper [m], likewise.
         time_to_collision: With the leader in the own lane [s], (N, A).
         vehicles: `VehicleParameters` of each, (1 or N, A); `vehicle_of` reads it.
+        bodies: `BodyParameters` of each, likewise; `body_of` reads it.
         physics_dt: [s]. decimation: Physics steps in a control step.
     """
 
@@ -42,6 +45,7 @@ class Road:
     follower_gap: wp.array3d[float]
     time_to_collision: wp.array2d[float]
     vehicles: wp.array2d[Vehicle]
+    bodies: wp.array2d[Body]
     physics_dt: float
     decimation: int
 
@@ -50,6 +54,18 @@ class Road:
 def vehicle_of(road: Road, w: int, agent: int) -> Vehicle:
     """Parameters of an agent's vehicle, as `vehicle_of(road, w, 0).wheelbase`."""
     return road.vehicles[w % road.vehicles.shape[0], agent]
+
+
+@wp.func
+def body_of(road: Road, w: int, agent: int) -> Body:
+    """An agent's body, as `body_of(road, w, 0).length`."""
+    return road.bodies[w % road.bodies.shape[0], agent]
+
+
+@wp.func
+def relative_to(road: Road, w: int, agent: int, other: int, reach: float) -> Relative:
+    """Another agent as an agent sees it, up to `reach` [m] along the road; see `Relative`."""
+    return relative_between(road.lanes, road.agents, road.bodies, w, agent, other, reach)
 
 
 @wp.func

@@ -1,4 +1,4 @@
-"""Kernels of road worlds: decide, move, locate, guard, reset."""
+"""Kernels of road worlds: look, decide, move, track, locate, guard, reset."""
 
 # A struct made at run time is a variable to the checker.
 # mypy: disable-error-code="valid-type"
@@ -7,6 +7,7 @@ import warp as wp
 
 from proveout.envs.core.invalid import Invalid
 from proveout.envs.driving.agents import AgentArrays, Commands
+from proveout.envs.driving.bodies import Body
 from proveout.envs.driving.drivers.external import steering_velocity_towards
 from proveout.envs.driving.drivers.idm import (
     STEERING_LAG,
@@ -31,6 +32,7 @@ from proveout.envs.driving.roads.lanes import (
     valid_lane,
 )
 from proveout.envs.driving.traffic.leaders import OWN, own_lane_leader
+from proveout.envs.driving.traffic.relative import neighbour
 from proveout.envs.driving.vehicles.single_track import (
     State,
     Vehicle,
@@ -57,7 +59,7 @@ _KEPT = wp.constant(2.0e-3)
 @wp.func
 def _derive(
     road: LaneArrays,
-    vehicle: Vehicle,
+    body: Body,
     agents: AgentArrays,
     lane: int,
     s: float,
@@ -77,17 +79,19 @@ def _derive(
     n = wp.sin(heading)
     agents.cos_heading[world, agent] = c
     agents.sin_heading[world, agent] = n
-    agents.centre_x[world, agent] = agents.x[world, agent] + vehicle.rear_axle_to_centre * c
-    agents.centre_y[world, agent] = agents.y[world, agent] + vehicle.rear_axle_to_centre * n
+    agents.centre_x[world, agent] = agents.x[world, agent] + body.rear_axle_to_centre * c
+    agents.centre_y[world, agent] = agents.y[world, agent] + body.rear_axle_to_centre * n
     _x, _y, lane_heading, curvature = pose_between(road, index, fraction)
     sin_error = wp.sin(heading - lane_heading)
     cos_error = wp.cos(heading - lane_heading)
+    agents.sin_error[world, agent] = sin_error
+    agents.cos_error[world, agent] = cos_error
     station, offset, stretch = station_between(road, lane, index, fraction)
     agents.station[world, agent] = station
     agents.stretch[world, agent] = stretch
-    agents.lateral[world, agent] = offset + d + vehicle.rear_axle_to_centre * sin_error
-    half_width = 0.5 * vehicle.width
-    half_length = 0.5 * vehicle.length
+    agents.lateral[world, agent] = offset + d + body.rear_axle_to_centre * sin_error
+    half_width = 0.5 * body.width
+    half_length = 0.5 * body.length
     agents.reach[world, agent] = half_width * wp.abs(cos_error) + half_length * wp.abs(sin_error)
     if body_off_road(
         road,
@@ -98,8 +102,8 @@ def _derive(
         sin_error,
         cos_error,
         curvature,
-        vehicle.rear_axle_to_centre + half_length,
-        half_length - vehicle.rear_axle_to_centre,
+        body.rear_axle_to_centre + half_length,
+        half_length - body.rear_axle_to_centre,
         half_width,
     ):
         agents.off_road[world, agent] = True
@@ -118,7 +122,32 @@ def apply_kernel(
 
 
 @wp.kernel
-def drive_kernel(
+def look_kernel(
+    # In:
+    road: LaneArrays,
+    bodies: wp.array2d[Body],
+    agents: AgentArrays,
+    kind_in: wp.array2d[int],
+    stride: int,
+    # Out:
+    leader_out: wp.array3d[int],
+    leader_gap_out: wp.array3d[float],
+):
+    worldid, first = wp.tid()
+    for agentid in range(first, agents.active.shape[1], stride):
+        if not agents.active[worldid, agentid] or kind_in[worldid, agentid] != _IDM:
+            continue
+        lane = agents.lane[worldid, agentid]
+        index, fraction = bracket(road, valid_lane(road, lane), agents.s[worldid, agentid])
+        _station, offset, _stretch = station_between(road, lane, index, fraction)
+        section = section_between(road, index, fraction)
+        leader, gap = own_lane_leader(road, agents, bodies, offset, section[0], worldid, agentid)
+        leader_out[worldid, agentid, OWN] = leader
+        leader_gap_out[worldid, agentid, OWN] = gap
+
+
+@wp.kernel
+def decide_kernel(
     # In:
     road: LaneArrays,
     vehicles: wp.array2d[Vehicle],
@@ -128,7 +157,6 @@ def drive_kernel(
     commands: Commands,
     leader_in: wp.array3d[int],
     leader_gap_in: wp.array3d[float],
-    surveyed: bool,
     dt: float,
     stride: int,
     # Out:
@@ -146,34 +174,19 @@ def drive_kernel(
         acceleration = wp.float32(0.0)
         steering_velocity = wp.float32(0.0)
         if kind_in[worldid, agentid] == _IDM:
-            lane = agents.lane[worldid, agentid]
-            s = agents.s[worldid, agentid]
-            d = agents.d[worldid, agentid]
-            index, fraction = bracket(road, valid_lane(road, lane), s)
-            leader = leader_in[worldid, agentid, OWN]
-            gap = leader_gap_in[worldid, agentid, OWN]
-            if not surveyed:
-                _station, offset, _stretch = station_between(road, lane, index, fraction)
-                section = section_between(road, index, fraction)
-                leader, gap = own_lane_leader(
-                    road, agents, offset, section[0], vehicle.length, worldid, agentid
-                )
-            leader_velocity = wp.float32(0.0)
-            if leader >= 0:
-                leader_velocity = agents.velocity[worldid, leader]
+            leader = neighbour(agents, leader_in, leader_gap_in, worldid, agentid, OWN)
             driver = driver_in[worldid, agentid]
-            acceleration = idm_acceleration(velocity, gap, leader_velocity, driver)
+            acceleration = idm_acceleration(velocity, leader.gap, leader.speed, driver)
             acceleration = limit_braking(acceleration, velocity, driver.max_deceleration, dt)
-            _x, _y, lane_heading, _curvature = pose_between(road, index, fraction)
-            _x, _y, _heading, curvature = lane_pose(road, lane, s + velocity * STEERING_LAG)
-            error = agents.heading[worldid, agentid] - lane_heading
+            ahead = agents.s[worldid, agentid] + velocity * STEERING_LAG
+            _x, _y, _heading, curvature = lane_pose(road, agents.lane[worldid, agentid], ahead)
             steering_velocity = lane_keeping_steering_velocity(
                 vehicle,
                 steering,
                 velocity,
-                d,
-                wp.sin(error),
-                wp.cos(error),
+                agents.d[worldid, agentid],
+                agents.sin_error[worldid, agentid],
+                agents.cos_error[worldid, agentid],
                 curvature,
                 driver.preview_time,
                 dt,
@@ -193,9 +206,8 @@ def drive_kernel(
 
 
 @wp.kernel
-def advance_kernel(
+def move_kernel(
     # In:
-    road: LaneArrays,
     vehicles: wp.array2d[Vehicle],
     input_acceleration_in: wp.array2d[float],
     input_steering_velocity_in: wp.array2d[float],
@@ -209,11 +221,9 @@ def advance_kernel(
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
-        vehicle = vehicles[row, agentid]
         velocity = agents.velocity[worldid, agentid]
-        acceleration = input_acceleration_in[worldid, agentid]
         state, rate = integrate(
-            vehicle,
+            vehicles[row, agentid],
             State(
                 agents.x[worldid, agentid],
                 agents.y[worldid, agentid],
@@ -221,8 +231,10 @@ def advance_kernel(
                 velocity,
                 agents.heading[worldid, agentid],
             ),
+            agents.cos_heading[worldid, agentid],
+            agents.sin_heading[worldid, agentid],
             input_steering_velocity_in[worldid, agentid],
-            acceleration,
+            input_acceleration_in[worldid, agentid],
             dt,
         )
         agents.acceleration[worldid, agentid] = rate[3]
@@ -231,22 +243,48 @@ def advance_kernel(
         agents.steering[worldid, agentid] = state[2]
         agents.velocity[worldid, agentid] = state[3]
         agents.heading[worldid, agentid] = state[4]
+        # A guess, which `track_kernel` makes exact.
         guess = agents.s[worldid, agentid] + 0.5 * dt * (velocity + state[3])
+        agents.s[worldid, agentid] = guess
+
+
+@wp.kernel
+def track_kernel(
+    # In:
+    road: LaneArrays,
+    bodies: wp.array2d[Body],
+    stride: int,
+    # Out:
+    agents: AgentArrays,
+):
+    worldid, first = wp.tid()
+    row = worldid % bodies.shape[0]
+    for agentid in range(first, agents.active.shape[1], stride):
+        if not agents.active[worldid, agentid]:
+            continue
+        x = agents.x[worldid, agentid]
+        y = agents.y[worldid, agentid]
         lane, s, d = project(
-            road, agents.lane[worldid, agentid], guess, state[0], state[1], _TRACKING_ITERATIONS
+            road,
+            agents.lane[worldid, agentid],
+            agents.s[worldid, agentid],
+            x,
+            y,
+            _TRACKING_ITERATIONS,
         )
         index, fraction = bracket(road, lane, s)
         section = section_between(road, index, fraction)
         beside = lane_beside(road, lane, d, section[0])
         if beside >= 0:
-            s, d = project_beside(road, lane, beside, s, state[0], state[1], _SEARCH_ITERATIONS)
+            s, d = project_beside(road, lane, beside, s, x, y, _SEARCH_ITERATIONS)
             lane = beside
             index, fraction = bracket(road, lane, s)
             section = section_between(road, index, fraction)
         agents.lane[worldid, agentid] = lane
         agents.s[worldid, agentid] = s
         agents.d[worldid, agentid] = d
-        _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
+        body = bodies[row, agentid]
+        _derive(road, body, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 
 @wp.kernel
@@ -255,7 +293,7 @@ def locate_kernel(
     mask_in: wp.array[wp.bool],
     road: LaneArrays,
     map_of_world: wp.array[int],
-    vehicles: wp.array2d[Vehicle],
+    bodies: wp.array2d[Body],
     stride: int,
     # Out:
     agents: AgentArrays,
@@ -263,11 +301,11 @@ def locate_kernel(
     worldid, first = wp.tid()
     if not mask_in[worldid]:
         return
-    row = worldid % vehicles.shape[0]
+    row = worldid % bodies.shape[0]
     for agentid in range(first, agents.active.shape[1], stride):
         if not agents.active[worldid, agentid]:
             continue
-        vehicle = vehicles[row, agentid]
+        body = bodies[row, agentid]
         x = agents.x[worldid, agentid]
         y = agents.y[worldid, agentid]
         stored = agents.lane[worldid, agentid]
@@ -296,7 +334,7 @@ def locate_kernel(
         d = agents.d[worldid, agentid]
         index, fraction = bracket(road, lane, s)
         section = section_between(road, index, fraction)
-        _derive(road, vehicle, agents, lane, s, d, index, fraction, section, worldid, agentid)
+        _derive(road, body, agents, lane, s, d, index, fraction, section, worldid, agentid)
 
 
 @wp.kernel

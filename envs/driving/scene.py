@@ -1,4 +1,4 @@
-"""A road network and its cars as a MuJoCo scene, for the ray tracer only: nothing in it collides.
+"""A road network and its agents as a MuJoCo scene, for the ray tracer only: nothing in it collides.
 
 Every agent is a mocap body (`agent_0` ...) in the order of the agents, followed by one mocap body
 `camera_rig` that carries the cameras `chase` and `overview`. Map frame: x, y as in the network, z
@@ -6,14 +6,16 @@ up, road surface at z = 0.
 """
 
 import colorsys
+from collections.abc import Sequence
+from dataclasses import replace
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from proveout.assets.road import RoadNetwork
-from proveout.envs.driving.car_shape import CarPart, car_parts
-from proveout.envs.driving.vehicles.single_track import VehicleParameters
+from proveout.envs.driving.bodies import BodyParameters
+from proveout.envs.driving.car_shape import CarPart, body_parts
 
 Floats = NDArray[np.float64]
 
@@ -46,8 +48,8 @@ _NUM_PAINTS = 8
 
 def scene(
     network: RoadNetwork,
-    num_agents: int,
-    vehicle: VehicleParameters,
+    bodies: Sequence[BodyParameters],
+    wheelbase: float,
     num_learners: int = 1,
     resolution: tuple[int, int] = (1280, 720),
 ) -> mujoco.MjSpec:
@@ -55,8 +57,8 @@ def scene(
 
     Args:
         network: the roads.
-        num_agents: cars; the first `num_learners` are orange.
-        vehicle: size of every car.
+        bodies: of all agents; the first `num_learners` are orange.
+        wheelbase: of cars [m].
         num_learners: see above.
         resolution: width and height of both cameras [pixel].
     """
@@ -66,12 +68,17 @@ def scene(
     _materials(spec)
     _ground(spec, network)
     _road(spec, network)
-    parts = car_parts(vehicle)
-    for part in parts:
-        _mesh(spec, f"car_{part.name}", part.vertices, part.faces)
-    for agent in range(num_agents):
+    shapes: dict[BodyParameters, list[CarPart]] = {}
+    for agent, body in enumerate(bodies):
+        if body not in shapes:
+            shapes[body] = [
+                replace(part, name=f"body_{len(shapes)}_{part.name}")
+                for part in body_parts(body, wheelbase)
+            ]
+            for part in shapes[body]:
+                _mesh(spec, part.name, part.vertices, part.faces)
         paint = "learner" if agent < num_learners else f"paint_{(agent * 5) % _NUM_PAINTS}"
-        _car(spec, agent, paint, parts)
+        _body(spec, agent, paint, shapes[body])
     _cameras(spec, resolution)
     return spec
 
@@ -80,7 +87,7 @@ def scene_state(
     x: np.ndarray,
     y: np.ndarray,
     heading: np.ndarray,
-    vehicle: VehicleParameters,
+    centre: np.ndarray,
     active: np.ndarray | None = None,
     learner: int = 0,
 ) -> tuple[Floats, Floats]:
@@ -88,14 +95,15 @@ def scene_state(
 
     Args:
         x: rear axles, (num_agents,) [m]. y: likewise. heading: likewise [rad].
-        vehicle: gives the distance from rear axle to centre.
+        centre: of the bodies ahead of the rear axles, (num_agents,) [m].
         active: (num_agents,) bool; the others are out of sight. All by default.
         learner: agent that the cameras follow.
     """
     heading = np.append(np.asarray(heading, np.float64), heading[learner])
+    centre = np.append(centre, centre[learner])
     position = np.zeros((len(heading), 3))
-    position[:, 0] = np.append(x, x[learner]) + vehicle.rear_axle_to_centre * np.cos(heading)
-    position[:, 1] = np.append(y, y[learner]) + vehicle.rear_axle_to_centre * np.sin(heading)
+    position[:, 0] = np.append(x, x[learner]) + centre * np.cos(heading)
+    position[:, 1] = np.append(y, y[learner]) + centre * np.sin(heading)
     if active is not None:
         position[:-1, 2] = np.where(active, 0.0, _PARKED)
     quaternion = np.zeros((len(heading), 4))
@@ -296,13 +304,13 @@ def _geom(body: mujoco.MjsBody, **attributes: object) -> None:
     body.add_geom(contype=0, conaffinity=0, mass=0.0, group=1, **attributes)
 
 
-def _car(spec: mujoco.MjSpec, agent: int, paint: str, parts: list[CarPart]) -> None:
+def _body(spec: mujoco.MjSpec, agent: int, paint: str, parts: list[CarPart]) -> None:
     body = spec.worldbody.add_body(name=f"agent_{agent}", mocap=True)
     for part in parts:
         _geom(
             body,
             type=mujoco.mjtGeom.mjGEOM_MESH,
-            meshname=f"car_{part.name}",
+            meshname=part.name,
             material=paint if part.material == "paint" else part.material,
         )
 

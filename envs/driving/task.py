@@ -13,6 +13,7 @@ from proveout.assets.road import RoadNetwork, join
 from proveout.envs.core.presets import ppo_preset
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.task import RandomizationConfig, Task
+from proveout.envs.driving.bodies import BodyParameters, one_for_each
 from proveout.envs.driving.engine import RoadEngine
 from proveout.envs.driving.road import Road
 from proveout.envs.driving.scene import scene
@@ -56,6 +57,10 @@ class RoadTask(Task):
         """The roads, shared by all worlds; or several maps, of which `reset` chooses one by writing
         `road.map_of_world[w]`. A picture has them all, so lay them side by side."""
 
+    def bodies(self) -> Sequence[BodyParameters]:
+        """Kind and size of every agent, the learner first; all alike unless a task says more."""
+        return one_for_each(None, self.config.num_agents)
+
     def make_engine(self, num_worlds: int, device: wp.Device) -> RoadEngine:
         """N worlds; agent 0 is the learner."""
         return RoadEngine(
@@ -66,6 +71,7 @@ class RoadTask(Task):
             self.config.physics_dt,
             device,
             randomized=self.randomizations_of_engine(),
+            bodies=self.bodies(),
         )
 
     def engine_struct(self, sim: Simulation) -> Road:
@@ -78,6 +84,7 @@ class RoadTask(Task):
         """Road, cars, and the camera "view" that follows the learner."""
         maps = self.network()
         network = maps if isinstance(maps, RoadNetwork) else join(*maps)
-        spec = scene(network, self.config.num_agents, self.vehicle)
+        bodies = one_for_each(self.bodies(), self.config.num_agents)
+        spec = scene(network, bodies, self.vehicle.wheelbase)
         spec.camera("chase").name = "view"
         return spec.compile()

@@ -14,11 +14,10 @@ from test_documents import ROOT, blocks_of, python_blocks, section
 
 from proveout.assets.robot import load_robot
 from proveout.envs import check_vector_env, make_vector
-from proveout.envs.core.errors import UnknownNameError
-from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.errors import ConfigError, UnknownNameError
 from proveout.envs.core.registry import load_task_file
 from proveout.envs.core.vector_env import WarpVectorEnv
-from proveout.envs.driving.vehicles.single_track import VehicleParameters
+from proveout.envs.driving.bodies import BodyParameters
 from proveout.envs.factory.engine import ArticulatedEngine, Capacities
 from proveout.envs.factory.places import find
 
@@ -185,7 +184,7 @@ def test_the_leader_slows_when_its_parameters_are_written():
     for slow_after in (10, 100):
         envs = follow(slow_after=slow_after)
         observations, _ = envs.reset(seed=0)
-        body = VehicleParameters().length
+        body = BodyParameters().length
         np.testing.assert_allclose(observations[:, 1], 30.0 - body, rtol=0.01)
         assert observations[2, 2] > 0.0, "world 2 starts on the bend"
         assert not observations[:2, 2].any(), "worlds 0 and 1 on the straight road"

@@ -26,6 +26,7 @@ def placed() -> Placed:
         vehicle=None,
         maps=None,
         map_of_world=0,
+        bodies=None,
     ) -> RoadEngine:
         lane = np.atleast_2d(np.asarray(lane, np.int32))
         s, velocity, d, turn = (
@@ -39,8 +40,9 @@ def placed() -> Placed:
                 out[on] = np.interp(s[on], at, values[p])
         x, y = x - d * np.sin(heading), y + d * np.cos(heading)
         worlds = RoadEngine(
-            maps or network, vehicle or VehicleParameters(), *lane.shape, dt, "cpu", num_learners
-        )
+            maps or network, vehicle or VehicleParameters(), *lane.shape, dt, "cpu", num_learners,
+            bodies=bodies,
+        )  # fmt: skip
         values = {"x": x, "y": y, "heading": heading + turn, "velocity": velocity, "s": s, "d": d}
         for name, value in values.items():
             getattr(worlds.agents, name).assign(value.astype(np.float32))

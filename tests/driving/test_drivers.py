@@ -51,7 +51,7 @@ def _idm(p: wp.array2d[float], out: wp.array[float]):
     driver.max_acceleration = p[i, 6]
     driver.comfortable_deceleration = p[i, 7]
     driver.exponent = p[i, 8]
-    out[i] = idm_acceleration(p[i, 0], p[i, 1], p[i, 2], driver)
+    out[i] = idm_acceleration(p[i, 0], p[i, 1], p[i, 2] - p[i, 0], driver)
 
 
 @given(

@@ -9,7 +9,7 @@ from proveout.envs import check_vector_env, make_task, make_vector
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.driving.drivers.table import DriverKind
-from proveout.envs.driving.highway import HighwayConfig
+from proveout.envs.driving.highway import Highway, HighwayConfig
 
 NUM = 16
 
@@ -51,7 +51,7 @@ def test_both_roads_and_all_lanes_occur_and_cars_start_apart(env):
     assert set(lane[:, 0] % 3) == {0, 1, 2}
     assert worlds.agents.active.numpy().all()
     assert not worlds.agents.collided.numpy().any()
-    length = worlds.vehicle_parameters.length
+    length = worlds.body_parameters[0].length
     for world in range(NUM):
         assert len(set(lane[world] // 3)) == 1
         for one in set(lane[world]):
@@ -92,7 +92,7 @@ def test_steering_gives_the_configured_lateral_acceleration(env):
         env.step(action)
     worlds = road_worlds(env)
     v, steering = worlds.agents.velocity.numpy()[:, 0], worlds.agents.steering.numpy()[:, 0]
-    lateral = v**2 * np.tan(steering) / worlds.vehicle_parameters.wheelbase
+    lateral = v**2 * np.tan(steering) / Highway.vehicle.wheelbase
     np.testing.assert_allclose(lateral, 1.5, rtol=1e-3)  # half of 3 m/s2
 
 

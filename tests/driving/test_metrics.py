@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proveout.assets.road import motorway
+from proveout.envs.driving.bodies import Body, BodyParameters, body_records
 from proveout.envs.driving.metrics.collision import boxes_overlap
 from proveout.envs.driving.metrics.time_to_collision import time_to_collision
 
@@ -13,7 +14,7 @@ HALF_LENGTH, HALF_WIDTH = 2.254, 0.805
 
 
 @wp.kernel
-def _overlap(pair: wp.array2d[float], out: wp.array[wp.bool]):
+def _overlap(pair: wp.array2d[float], bodies: wp.array[Body], out: wp.array[wp.bool]):
     i = wp.tid()
     out[i] = boxes_overlap(
         pair[i, 0],
@@ -22,21 +23,22 @@ def _overlap(pair: wp.array2d[float], out: wp.array[wp.bool]):
         wp.sin(pair[i, 2]),
         wp.cos(pair[i, 3]),
         wp.sin(pair[i, 3]),
-        2.254,
-        0.805,
+        bodies[0],
+        bodies[1],
     )
 
 
 @wp.kernel
 def _time(p: wp.array2d[float], out: wp.array[float]):
     i = wp.tid()
-    out[i] = time_to_collision(p[i, 0], p[i, 1], p[i, 2])
+    out[i] = time_to_collision(p[i, 0], p[i, 2] - p[i, 1])
 
 
-def _overlaps(pairs):
+def _overlaps(pairs, other=BodyParameters()):  # noqa: B008
     out = wp.zeros(len(pairs), dtype=wp.bool, device="cpu")
     array = wp.array(np.asarray(pairs, np.float32), dtype=float, device="cpu")
-    wp.launch(_overlap, dim=len(pairs), inputs=[array, out], device="cpu")
+    bodies = body_records((BodyParameters(), other), 1, "cpu")[0]
+    wp.launch(_overlap, dim=len(pairs), inputs=[array, bodies, out], device="cpu")
     return out.numpy().tolist()
 
 
@@ -76,6 +78,22 @@ def test_overlap_by_hand():
             (3.4, 1.9, 0.0, 2.4),  # near a corner, only an oblique axis separates
         ]
     ) == [True, False, True, False, True, False, True, False]
+
+
+def test_overlap_of_two_sizes_by_hand():
+    # Car 4.508 m x 1.61 m, and a pedestrian of 0.4 m x 0.6 m.
+    assert _overlaps(
+        [
+            (2.4, 0.0, 0.0, 0.0),  # 2.254 + 0.2 = 2.454
+            (2.5, 0.0, 0.0, 0.0),
+            (2.5, 0.0, 0.0, np.pi / 2),  # crosswise: 2.254 + 0.3 = 2.554
+            (0.0, 1.1, 0.0, 0.0),  # 0.805 + 0.3 = 1.105
+            (0.0, 1.15, 0.0, 0.0),
+            (0.0, 1.0, 0.0, np.pi / 2),  # 0.805 + 0.2 = 1.005
+            (0.0, 1.05, 0.0, np.pi / 2),
+        ],
+        BodyParameters(length=0.4, width=0.6),
+    ) == [True, False, True, True, False, True, False]
 
 
 angles = st.floats(-7.0, 7.0)

@@ -247,3 +247,22 @@ def test_a_vehicle_without_a_limit_of_friction_has_none_to_change():
 
     with pytest.raises(ModelError, match="no limit of friction"):
         highway(2, one(field="friction", high=1.5), task=Boundless)
+
+
+def test_bodies_have_the_size_of_their_world():
+    env = highway(2, one(field="body_length", operation="scale", low=0.5, high=2.0))
+    env.reset(seed=2, options={"parameters": {"friction": [1.0, 2.0]}})
+    worlds = road_worlds(env)
+    bodies = worlds.bodies.numpy()
+    np.testing.assert_allclose(bodies["length"][:, 0], [4.508, 9.016], rtol=1e-6)
+    np.testing.assert_allclose(bodies["rear_axle_to_centre"][:, 0], [1.4227171, 2.8454342])
+    np.testing.assert_allclose(bodies["width"], 1.61)
+    leader, gap, s = worlds.leader.numpy(), worlds.leader_gap.numpy(), worlds.agents.s.numpy()
+    lane = worlds.agents.lane.numpy()
+    for w, length in enumerate((4.508, 9.016)):
+        agents = np.nonzero(leader[w, :, 0] >= 0)[0]
+        ahead = leader[w, agents, 0]
+        assert (lane[w, agents] == lane[w, ahead]).all()
+        expected = s[w, ahead] - s[w, agents] - length
+        np.testing.assert_allclose(gap[w, agents, 0], expected, atol=1e-3)
+    env.close()

@@ -3,20 +3,25 @@ import numpy as np
 import pytest
 
 from proveout.assets.road import bend, motorway
+from proveout.envs.driving.bodies import BodyKind, BodyParameters
 from proveout.envs.driving.scene import scene, scene_state
-from proveout.envs.driving.vehicles.single_track import VehicleParameters
 
 NETWORK = motorway(3, segments=[(150.0, 0, 0), *bend(300.0, 0.5, 50.0), (100.0, 0, 0)])
-VEHICLE = VehicleParameters()
+CAR = BodyParameters()
+TRUCK = BodyParameters(
+    kind=BodyKind.TRUCK, length=12.0, width=2.5, height=3.5, rear_axle_to_centre=3.0
+)
+BODIES = (CAR, TRUCK, CAR)
+CENTRES = np.array([body.rear_axle_to_centre for body in BODIES])
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    model = scene(NETWORK, 3, VEHICLE).compile()
+    model = scene(NETWORK, BODIES, 2.58).compile()
     data = mujoco.MjData(model)
     x, y, heading = np.array([50.0, 80.0, 0.0]), np.array([0.0, 3.5, 0.0]), np.array([0, 0.2, 0.0])
     data.mocap_pos[:], data.mocap_quat[:] = scene_state(
-        x, y, heading, VEHICLE, np.array([True, True, False])
+        x, y, heading, CENTRES, np.array([True, True, False])
     )
     mujoco.mj_forward(model, data)
     return model, data
@@ -63,9 +68,9 @@ def test_the_road_follows_the_lanes_in_the_bend(drawn):
 def test_cars_stand_where_their_bodies_are(drawn):
     model, data = drawn
     body = data.body("agent_0")
-    assert body.xpos[0] == pytest.approx(50.0 + VEHICLE.rear_axle_to_centre)
-    centre = 50.0 + VEHICLE.rear_axle_to_centre
-    half_length, half_width = 0.5 * VEHICLE.length, 0.5 * VEHICLE.width
+    assert body.xpos[0] == pytest.approx(50.0 + CAR.rear_axle_to_centre)
+    centre = 50.0 + CAR.rear_axle_to_centre
+    half_length, half_width = 0.5 * CAR.length, 0.5 * CAR.width
     # Bumpers and flanks, felt by rays from ahead, behind and beside.
     for origin, direction, reach in (
         ((centre + 10.0, 0.0, 0.5), (-1, 0, 0), 10.0 - half_length),
@@ -91,3 +96,16 @@ def test_cameras_look_at_the_learner(drawn):
         assert abs(towards[0]) < 1e-6 * -towards[2] + 1e-6
         assert abs(towards[1]) < half * -towards[2]
         assert axes[2, 1] > 0.0  # upright
+
+
+def test_another_kind_of_body_is_drawn_at_its_size(drawn):
+    _model, data = drawn
+    centre = data.body("agent_1").xpos
+    ahead = np.array([np.cos(0.2), np.sin(0.2), 0.0])
+    # Rear axle at (80, 3.5), centre 3 m ahead of it; front 6 m ahead of the centre, 3.5 m high.
+    np.testing.assert_allclose(centre, np.array([80.0, 3.5, 0.0]) + 3.0 * ahead, atol=1e-6)
+    distance, material = _hit(drawn, centre + 10.0 * ahead + np.array([0.0, 0.0, 1.0]), -ahead)
+    assert distance == pytest.approx(4.0, abs=0.01)
+    assert material.startswith("paint")
+    above = centre + np.array([0.0, 0.0, 10.0])
+    assert _hit(drawn, above, (0, 0, -1))[0] == pytest.approx(6.5, abs=0.01)

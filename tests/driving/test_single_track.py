@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import warp as wp
 
+from proveout.envs.driving.bodies import BodyParameters
 from proveout.envs.driving.records import records
 from proveout.envs.driving.vehicles.single_track import (
     State,
@@ -26,7 +27,16 @@ def _integrate(
 ):
     i = wp.tid()
     for _ in range(steps):
-        state, _rate = integrate(vehicle[0], x[i], inputs[i, 0], inputs[i, 1], dt)
+        before = x[i]
+        state, _rate = integrate(
+            vehicle[0],
+            before,
+            wp.cos(before[4]),
+            wp.sin(before[4]),
+            inputs[i, 0],
+            inputs[i, 1],
+            dt,
+        )
         x[i] = state
 
 
@@ -80,9 +90,10 @@ def test_equals_the_commonroad_model():
 def test_defaults_are_the_published_parameters():
     published = pytest.importorskip("vehiclemodels.parameters_vehicle2").parameters_vehicle2()
     p = PARAMETERS
-    assert (p.length, p.width) == (published.l, published.w)
+    body = BodyParameters()
+    assert (body.length, body.width) == (published.l, published.w)
     assert p.wheelbase == published.a + published.b
-    assert p.rear_axle_to_centre == published.b
+    assert body.rear_axle_to_centre == published.b
     steering, longitudinal = published.steering, published.longitudinal
     assert (p.steering_min, p.steering_max) == (steering.min, steering.max)
     assert (p.steering_velocity_min, p.steering_velocity_max) == (steering.v_min, steering.v_max)

@@ -12,7 +12,7 @@ import warp as wp
 from proveout.assets.road import motorway
 from proveout.envs import Entry, Kpi, Layout, RewardWeights, Step, TaskConfig, action_rate
 from proveout.envs import columns, episode_key, quantity, register, uniform
-from proveout.envs.driving import DriverKind, Road, RoadTask, place_agent, set_driver, vehicle_of
+from proveout.envs.driving import DriverKind, Road, RoadTask, body_of, place_agent, set_driver
 
 wp.set_module_options({"enable_backward": False})
 
@@ -122,7 +122,7 @@ class Follow(RoadTask):
         set_driver(road, w, 0, EXTERNAL, speed, c.time_headway, 1.5, 2.0)
         set_driver(road, w, 1, IDM, speed, c.time_headway, 1.5, 2.0)
         place_agent(road, w, 0, 0, 50.0, speed)
-        place_agent(road, w, 1, 0, 50.0 + vehicle_of(road, w, 1).length + gap, speed)
+        place_agent(road, w, 1, 0, 50.0 + body_of(road, w, 1).length + gap, speed)
 
     @wp.func
     def observe(w: int, step: Step, road: Road, c: Any, s: FollowState, obs: wp.array2d[float]):

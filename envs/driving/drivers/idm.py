@@ -28,12 +28,13 @@ STEERING_LAG = wp.constant(0.1)
 def idm_acceleration(
     velocity: float,
     gap: float,
-    leader_velocity: float,
+    relative_speed: float,
     driver: Driver,
 ) -> float:
     """Acceleration [m/s^2]; a gap of infinity means no leader.
 
-    a (1 - (v / v0)^n - (s* / gap)^2),  s* = s0 + max(0, v T + v (v - v_leader) / (2 sqrt(a b))).
+    a (1 - (v / v0)^n - (s* / gap)^2),  s* = s0 + max(0, v T - v r / (2 sqrt(a b))), where r is the
+    relative speed: the leader's minus the own.
     The maximum keeps the interaction repulsive behind a much faster leader.
     """
     ratio = velocity / wp.max(driver.desired_speed, 0.1)
@@ -42,7 +43,7 @@ def idm_acceleration(
         free = wp.pow(wp.max(ratio, 0.0), driver.exponent)
     interaction = wp.float32(0.0)
     if gap < 1.0e6:
-        braking = velocity * (velocity - leader_velocity)
+        braking = velocity * -relative_speed
         braking = braking / (
             2.0 * wp.sqrt(driver.max_acceleration * driver.comfortable_deceleration)
         )

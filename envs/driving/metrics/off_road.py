@@ -50,7 +50,7 @@ def body_off_road(
         front: rear axle to front bumper [m]. rear: rear axle to rear bumper [m], positive.
         half_width: of the body [m].
     """
-    if s < 0.0 or s > road.length[lane]:
+    if s < 0.0 or s > road.lane[lane].length:
         row = wp.where(s < 0.0, lane + road.num_lanes, lane)
         if road.first_link[row] == road.first_link[row + 1]:
             return True

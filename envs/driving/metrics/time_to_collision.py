@@ -10,16 +10,15 @@ wp.set_module_options({"enable_backward": False})
 
 
 @wp.func
-def time_to_collision(gap: float, velocity: float, leader_velocity: float) -> float:
+def time_to_collision(gap: float, relative_speed: float) -> float:
     """Time [s] until the gap closes; 0 where there is none left, infinite where it opens.
 
     Args:
         gap: bumper to bumper [m], infinite without a leader.
-        velocity: [m/s]. leader_velocity: [m/s].
+        relative_speed: of the leader minus the own [m/s].
     """
     if gap <= 0.0:
         return 0.0
-    closing = velocity - leader_velocity
-    if closing <= 0.0 or not wp.isfinite(gap):
+    if relative_speed >= 0.0 or not gap < wp.inf:
         return wp.inf
-    return gap / closing
+    return gap / -relative_speed

@@ -8,6 +8,7 @@ can index outside the arrays.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -21,6 +22,22 @@ _LARGEST_INDEX = wp.constant(1.0e6)
 # Correction of s [m] that ends the projection: d is then exact to 1e-8 m times the curvature.
 _CONVERGED = wp.constant(1.0e-4)
 _TWO_PI = wp.constant(2.0 * np.pi)
+
+
+@wp.struct
+class Lane:
+    """What is known of a lane as a whole. Units as in `RoadNetwork`."""
+
+    first_point: int
+    num_points: int
+    step: float
+    length: float
+    speed_limit: float
+    left: int  # lane beside, -1 for none
+    right: int
+    road: int
+    road_length: float  # of the reference line of its road
+    ring: wp.bool  # whether it leads to its own road
 
 
 @wp.struct
@@ -38,18 +55,8 @@ class LaneArrays:
     frame: wp.array[wp.vec4]
     # (total_points,): width, left_edge, right_edge
     section: wp.array[wp.vec3]
-    # (num_lanes,):
-    first_point: wp.array[int]
-    num_points: wp.array[int]
-    step: wp.array[float]
-    length: wp.array[float]
-    speed_limit: wp.array[float]
-    left: wp.array[int]
-    right: wp.array[int]
-    road: wp.array[int]
-    # length of the reference line of the lane's road, and whether the lane leads to its own road
-    road_length: wp.array[float]
-    ring: wp.array[wp.bool]
+    # (num_lanes,)
+    lane: wp.array[Lane]
     # (2 * num_lanes + 1,) and (all links,):
     first_link: wp.array[int]
     links: wp.array[int]
@@ -73,12 +80,13 @@ def lane_arrays(maps: RoadNetwork | Sequence[RoadNetwork], device: str) -> LaneA
     road.pose = points(wp.vec4, n.x, n.y, n.heading, n.curvature)
     road.frame = points(wp.vec4, np.cos(n.heading), np.sin(n.heading), n.station, n.offset)
     road.section = points(wp.vec3, n.width, n.left_edge, n.right_edge)
-    for name in ("first_point", "num_points", "left", "right", "road"):
-        setattr(road, name, lanes(getattr(n, name), int))
-    for name in ("step", "length", "speed_limit", "road_length"):
-        setattr(road, name, lanes(getattr(n, name).astype(np.float32), float))
-    ring = [any(n.road[k] == n.road[i] for k in to) for i, to in enumerate(n.successors)]
-    road.ring = lanes(np.array(ring), wp.bool)
+    lane_struct: Any = Lane
+    rows = np.zeros(n.num_lanes, dtype=lane_struct.numpy_dtype())
+    for name in lane_struct.vars:
+        if name != "ring":
+            rows[name] = getattr(n, name)
+    rows["ring"] = [any(n.road[k] == n.road[i] for k in to) for i, to in enumerate(n.successors)]
+    road.lane = wp.array(rows, dtype=Lane, device=device)
     links = (*n.successors, *n.predecessors)
     road.first_link = lanes(np.cumsum([0, *map(len, links)]).astype(np.int32), int)
     road.links = lanes(np.array([lane for part in links for lane in part], np.int32), int)
@@ -115,7 +123,7 @@ def link_to(road: LaneArrays, row: int, target_road: int) -> int:
     row: `lane` for its successors, `lane + num_lanes` for its predecessors.
     """
     for k in range(road.first_link[row], road.first_link[row + 1]):
-        if road.road[road.links[k]] == target_road:
+        if road.lane[road.links[k]].road == target_road:
             return road.links[k]
     return -1
 
@@ -126,12 +134,13 @@ def bracket(road: LaneArrays, lane: int, s: float):
 
     The fraction lies outside [0, 1] only where `s` is outside the lane.
     """
-    position = s / road.step[lane]
-    if not wp.isfinite(position):
+    position = s / road.lane[lane].step
+    # Not `wp.isfinite`, which is a call on the CPU, in the innermost loops.
+    if not wp.abs(position) < wp.inf:
         position = wp.float32(0.0)
     position = wp.clamp(position, -_LARGEST_INDEX, _LARGEST_INDEX)
-    index = wp.clamp(int(wp.floor(position)), 0, road.num_points[lane] - 2)
-    return road.first_point[lane] + index, position - float(index)
+    index = wp.clamp(int(wp.floor(position)), 0, road.lane[lane].num_points - 2)
+    return road.lane[lane].first_point + index, position - float(index)
 
 
 @wp.func
@@ -195,7 +204,7 @@ def station_between(road: LaneArrays, lane: int, index: int, fraction: float):
     step_station = b[2] - a[2]
     station = a[2] + fraction * step_station
     offset = a[3] + inside * (b[3] - a[3])
-    return station, offset, road.step[lane] / wp.max(step_station, 1.0e-3)
+    return station, offset, road.lane[lane].step / wp.max(step_station, 1.0e-3)
 
 
 @wp.func
@@ -254,7 +263,7 @@ def project(road: LaneArrays, lane: int, s_guess: float, x: float, y: float, ite
     """
     on = valid_lane(road, lane)
     s, d = project_on(road, on, s_guess, x, y, iterations)
-    if s < 0.0 or s > road.length[on]:
+    if s < 0.0 or s > road.lane[on].length:
         on, s, d = _nearest_link(road, on, s, d, x, y, iterations)
     return on, s, d
 
@@ -275,7 +284,7 @@ def _nearest_link(
     beyond = s
     if s > 0.0:
         row = lane
-        beyond = s - road.length[lane]
+        beyond = s - road.lane[lane].length
     best = int(lane)
     best_s = float(s)
     best_d = float(d)
@@ -284,7 +293,7 @@ def _nearest_link(
         link = road.links[k]
         guess = beyond
         if s < 0.0:
-            guess = beyond + road.length[link]
+            guess = beyond + road.lane[link].length
         link_s, link_d = project_on(road, link, guess, x, y, iterations)
         if k == begin or wp.abs(link_d) < wp.abs(best_d):
             best = link
@@ -300,9 +309,9 @@ def lane_beside(road: LaneArrays, lane: int, d: float, width: float) -> int:
     width: of the lane there [m].
     """
     if d > 0.5 * width:
-        return road.left[lane]
+        return road.lane[lane].left
     if d < -0.5 * width:
-        return road.right[lane]
+        return road.lane[lane].right
     return -1
 
 
@@ -312,6 +321,6 @@ def project_beside(
 ):
     """`s` and `d` [m] on a neighbour lane of a point that is at `s` of a lane."""
     # Lanes of one road begin and end together, so lengths give a guess; Newton does the rest.
-    guess = s * road.length[beside] / road.length[lane]
+    guess = s * road.lane[beside].length / road.lane[lane].length
     s_new, d_new = project_on(road, beside, guess, x, y, iterations)
     return s_new, d_new

@@ -3,14 +3,19 @@
 The rule. Agent j counts in a lane when its body, shrunk by `LANE_MARGIN`, overlaps that lane
 laterally, or when it is projected on that lane. So a car that cuts in is seen as soon as its side
 is `LANE_MARGIN` over the marking, and a car that straddles a marking counts in both lanes. Ahead
-and behind are decided by the rear axles' arc length; the gap is from bumper to bumper along agent
-i's lane and is negative where the two stand side by side. Lanes of the road of agent i's lane, and
-one road further or back through any of its successors and predecessors, are looked at.
+and behind are decided by the rear axles' arc length, and so is the nearest one; the gap is from
+bumper to bumper along agent i's lane, by the length of each, and is negative where the two stand
+side by side. Lanes of the road of agent i's lane, and one road further or back through any of its
+successors and predecessors, are looked at.
 """
+
+# A struct made at run time is a variable to the checker.
+# mypy: disable-error-code="valid-type"
 
 import warp as wp
 
 from proveout.envs.driving.agents import AgentArrays, threads_of_a_world
+from proveout.envs.driving.bodies import Body, bumper_distance
 from proveout.envs.driving.metrics.time_to_collision import time_to_collision
 from proveout.envs.driving.roads.lanes import (
     LaneArrays,
@@ -21,6 +26,7 @@ from proveout.envs.driving.roads.lanes import (
     station_between,
     valid_lane,
 )
+from proveout.envs.driving.traffic.relative import relative_speed
 
 wp.set_module_options({"enable_backward": False})
 
@@ -59,7 +65,7 @@ def distance_along(
     of the road's reference line.
     """
     ahead = other_station - station
-    other_road = road.road[other_lane]
+    other_road = road.lane[other_lane].road
     if other_road == own_road:
         if ring:
             ahead -= length * wp.round(ahead / length)
@@ -69,7 +75,7 @@ def distance_along(
     if link_to(road, lane, other_road) >= 0:
         return _NEXT_ROAD, (ahead + length) * stretch
     if link_to(road, other_lane, own_road) >= 0:
-        return _PREVIOUS_ROAD, (ahead - road.road_length[other_lane]) * stretch
+        return _PREVIOUS_ROAD, (ahead - road.lane[other_lane].road_length) * stretch
     return _UNRELATED, 0.0
 
 
@@ -105,11 +111,11 @@ def lane_across(road: LaneArrays, where: int, lane: int, other_road: int):
     if lane >= 0 and where == _NEXT_ROAD:
         target = link_to(road, lane, other_road)
         if target >= 0:
-            point = road.first_point[target]
+            point = road.lane[target].first_point
     elif lane >= 0 and where == _PREVIOUS_ROAD:
         target = link_to(road, lane + road.num_lanes, other_road)
         if target >= 0:
-            point = road.first_point[target] + road.num_points[target] - 1
+            point = road.lane[target].first_point + road.lane[target].num_points - 1
     frame = road.frame[point]
     section = road.section[point]
     return target, frame[3], section[0]
@@ -125,9 +131,9 @@ def is_ahead(distance: float, agent: int, other: int) -> bool:
 def own_lane_leader(
     road: LaneArrays,
     agents: AgentArrays,
+    bodies: wp.array2d[Body],
     offset: float,
     width: float,
-    body_length: float,
     world: int,
     agent: int,
 ):
@@ -136,9 +142,9 @@ def own_lane_leader(
     s = agents.s[world, agent]
     station = agents.station[world, agent]
     stretch = agents.stretch[world, agent]
-    own_road = road.road[lane]
-    ring = road.ring[lane]
-    length = road.road_length[lane]
+    own_road = road.lane[lane].road
+    ring = road.lane[lane].ring
+    length = road.lane[lane].road_length
     nearest = float(wp.inf)
     leader = wp.int32(-1)
     for other in range(agents.active.shape[1]):
@@ -162,7 +168,9 @@ def own_lane_leader(
                 centre = offset
                 across = width
                 if where != _SAME_ROAD:
-                    target, centre, across = lane_across(road, where, lane, road.road[other_lane])
+                    target, centre, across = lane_across(
+                        road, where, lane, road.lane[other_lane].road
+                    )
                 if overlaps_lane(
                     target,
                     centre,
@@ -173,7 +181,10 @@ def own_lane_leader(
                 ):
                     nearest = distance
                     leader = other
-    return leader, nearest - body_length
+    if leader >= 0:
+        row = world % bodies.shape[0]
+        nearest -= bumper_distance(bodies[row, agent], bodies[row, leader])
+    return leader, nearest
 
 
 @wp.kernel
@@ -182,7 +193,7 @@ def _survey(
     mask_in: wp.array[wp.bool],
     road: LaneArrays,
     agents: AgentArrays,
-    body_length: float,
+    bodies: wp.array2d[Body],
     stride: int,
     # Out:
     leader_out: wp.array3d[int],
@@ -203,20 +214,20 @@ def _survey(
         own_s = agents.s[worldid, agentid]
         own_station = agents.station[worldid, agentid]
         own_stretch = agents.stretch[worldid, agentid]
-        own_road = road.road[own_lane]
-        ring = road.ring[own_lane]
-        length = road.road_length[own_lane]
+        own_road = road.lane[own_lane].road
+        ring = road.lane[own_lane].ring
+        length = road.lane[own_lane].road_length
         index, fraction = bracket(road, own_lane, own_s)
         _station, own_offset, _stretch = station_between(road, own_lane, index, fraction)
         own_section = section_between(road, index, fraction)
         own_width = own_section[0]
-        lanes = wp.vec3i(own_lane, road.left[own_lane], road.right[own_lane])
+        lanes = wp.vec3i(own_lane, road.lane[own_lane].left, road.lane[own_lane].right)
         offsets = wp.vec3(own_offset, own_offset, own_offset)
         widths = wp.vec3(own_width, own_width, own_width)
         for side in range(1, 3):
             lane = lanes[side]
             if lane >= 0:
-                at = own_s * road.length[lane] / road.length[own_lane]
+                at = own_s * road.lane[lane].length / road.lane[own_lane].length
                 widths[side] = lane_width(road, lane, at)
                 step = 0.5 * (own_width + widths[side])
                 offsets[side] = own_offset + wp.where(side == LEFT, step, -step)
@@ -239,26 +250,36 @@ def _survey(
                 )
                 lateral = agents.lateral[worldid, other]
                 reach = agents.reach[worldid, other]
-                gap = wp.abs(distance) - body_length
+                apart = wp.abs(distance)
                 ahead = is_ahead(distance, agentid, other)
                 for side in range(3):
                     known = wp.where(ahead, leader_gaps[side], follower_gaps[side])
-                    if gap < known:
+                    if apart < known:
                         target = lanes[side]
                         centre = offsets[side]
                         across = widths[side]
                         if where != _SAME_ROAD:
                             target, centre, across = lane_across(
-                                road, where, target, road.road[other_lane]
+                                road, where, target, road.lane[other_lane].road
                             )
                         if overlaps_lane(target, centre, across, other_lane, lateral, reach):
                             if ahead:
                                 leaders[side] = other
-                                leader_gaps[side] = gap
+                                leader_gaps[side] = apart
                             else:
                                 followers[side] = other
-                                follower_gaps[side] = gap
+                                follower_gaps[side] = apart
+        # What was compared are distances of reference points: the gaps are smaller.
+        row = worldid % bodies.shape[0]
         for side in range(3):
+            if leaders[side] >= 0:
+                leader_gaps[side] = leader_gaps[side] - bumper_distance(
+                    bodies[row, agentid], bodies[row, leaders[side]]
+                )
+            if followers[side] >= 0:
+                follower_gaps[side] = follower_gaps[side] - bumper_distance(
+                    bodies[row, followers[side]], bodies[row, agentid]
+                )
             leader_out[worldid, agentid, side] = leaders[side]
             leader_gap_out[worldid, agentid, side] = leader_gaps[side]
             follower_out[worldid, agentid, side] = followers[side]
@@ -266,9 +287,7 @@ def _survey(
         time = float(wp.inf)
         if leaders[OWN] >= 0:
             time = time_to_collision(
-                leader_gaps[OWN],
-                agents.velocity[worldid, agentid],
-                agents.velocity[worldid, leaders[OWN]],
+                leader_gaps[OWN], relative_speed(agents, worldid, agentid, leaders[OWN])
             )
         time_to_collision_out[worldid, agentid] = time
 
@@ -277,7 +296,7 @@ def survey(
     mask: wp.array,
     road: LaneArrays,
     agents: AgentArrays,
-    body_length: float,
+    bodies: wp.array,
     leader: wp.array,
     leader_gap: wp.array,
     follower: wp.array,
@@ -289,7 +308,7 @@ def survey(
     Args:
         mask: (num_worlds,) bool, worlds to write.
         road: the lanes. agents: their state and derived values.
-        body_length: of every vehicle [m].
+        bodies: (1 or num_worlds, num_agents) `Body`.
         leader: (num_worlds, num_agents, 3) agent index, -1 for none; last axis OWN, LEFT, RIGHT.
         leader_gap: likewise, bumper to bumper [m], infinite where there is none.
         follower: likewise. follower_gap: likewise [m].
@@ -299,7 +318,7 @@ def survey(
     wp.launch(
         _survey,
         dim=(leader.shape[0], stride),
-        inputs=[mask, road, agents, body_length, stride],
+        inputs=[mask, road, agents, bodies, stride],
         outputs=[leader, leader_gap, follower, follower_gap, time_to_collision_table],
         device=leader.device,
     )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import warp as wp
 
+from proveout.envs.driving.bodies import bumper_distance
 from proveout.envs.driving.drivers.idm import idm_acceleration, limit_braking
-from proveout.envs.driving.road import Road
+from proveout.envs.driving.road import Road, body_of
 
 wp.set_module_options({"enable_backward": False})
 
@@ -50,19 +51,19 @@ def advance_shadow(
     # Only the learner's speed is asked for, so only the chain of cars ahead of it is moved. It is
     # walked from the learner forward; a car's leader has not moved yet when the car decides.
     dt = road.physics_dt
-    row = w % road.vehicles.shape[0]
     agent = int(0)
     for _ in range(s.shape[1]):
         if agent >= 0:
             ahead = leader[w, agent]
             speed = v[w, agent]
             gap = float(wp.inf)
-            leader_speed = float(0.0)
+            relative_speed = float(0.0)
             if ahead >= 0:
-                gap = s[w, ahead] - s[w, agent] - road.vehicles[row, ahead].length
-                leader_speed = v[w, ahead]
+                gap = s[w, ahead] - s[w, agent]
+                gap -= bumper_distance(body_of(road, w, agent), body_of(road, w, ahead))
+                relative_speed = v[w, ahead] - speed
             driver = road.driver[w, agent]
-            acceleration = idm_acceleration(speed, gap, leader_speed, driver)
+            acceleration = idm_acceleration(speed, gap, relative_speed, driver)
             acceleration = limit_braking(acceleration, speed, driver.max_deceleration, dt)
             s[w, agent] = s[w, agent] + speed * dt + 0.5 * acceleration * dt * dt
             v[w, agent] = speed + acceleration * dt

@@ -26,17 +26,13 @@ State = wp.types.vector(length=5, dtype=float)
 
 @dataclass(frozen=True, kw_only=True)
 class VehicleParameters:
-    """A passenger car; the defaults are CommonRoad's vehicle 2 (BMW 320i).
+    """How a passenger car moves; the defaults are CommonRoad's vehicle 2 (BMW 320i).
 
-    Numbers: `vehiclemodels/parameters/parameters_vehicle2.yaml` of commonroad-vehicle-models 3.0.2.
-    CommonRoad places the geometric centre at the centre of gravity, so `rear_axle_to_centre` is its
-    distance `b` and `wheelbase` is `a + b`.
+    Numbers: `vehiclemodels/parameters/parameters_vehicle2.yaml` of commonroad-vehicle-models 3.0.2;
+    `wheelbase` is `a + b` there.
     """
 
-    length: float = 4.508  # [m]
-    width: float = 1.61  # [m]
     wheelbase: float = 1.1561957064 + 1.4227170936  # [m]
-    rear_axle_to_centre: float = 1.4227170936  # [m]
     steering_min: float = -1.066  # [rad]
     steering_max: float = 1.066  # [rad]
     steering_velocity_min: float = -0.4  # [rad/s]
@@ -93,54 +89,80 @@ def may_slip(
 
 
 @wp.func
-def derivative(vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float):
-    """Right-hand side of the KS equations, units per second."""
+def derivative(
+    vehicle: Vehicle,
+    state: State,
+    cos_heading: float,
+    sin_heading: float,
+    tan_steering: float,
+    steering_velocity: float,
+    acceleration: float,
+    slips: bool,
+):
+    """Right-hand side of the KS equations, units per second.
+
+    Args:
+        vehicle: Parameters.
+        state: Where it is taken.
+        cos_heading: Of the state's heading. sin_heading: Likewise.
+        tan_steering: Of its steering angle.
+        steering_velocity: Input [rad/s]. acceleration: Input [m/s^2].
+        slips: Keep it within the friction circle.
+    """
     velocity = state[3]
-    return State(
-        velocity * wp.cos(state[4]),
-        velocity * wp.sin(state[4]),
+    rate = State(
+        velocity * cos_heading,
+        velocity * sin_heading,
         constrain_steering_velocity(vehicle, state[2], steering_velocity),
         constrain_acceleration(vehicle, velocity, acceleration),
-        velocity / vehicle.wheelbase * wp.tan(state[2]),
+        velocity / vehicle.wheelbase * tan_steering,
     )
-
-
-@wp.func
-def derivative_on_the_limit(
-    vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float
-):
-    """`derivative` within the friction circle."""
-    rate = derivative(vehicle, state, steering_velocity, acceleration)
-    grip = vehicle.friction * _GRAVITY
-    if wp.isfinite(grip):
-        across = wp.clamp(state[3] * rate[4], -grip, grip)
-        if wp.abs(across) == grip:
-            rate[4] = across / state[3]
-        left = wp.sqrt(wp.max(grip * grip - across * across, 0.0))
-        rate[3] = wp.clamp(rate[3], -left, left)
+    if slips:
+        grip = vehicle.friction * _GRAVITY
+        if grip < wp.inf:
+            across = wp.clamp(velocity * rate[4], -grip, grip)
+            if wp.abs(across) == grip:
+                rate[4] = across / velocity
+            left = wp.sqrt(wp.max(grip * grip - across * across, 0.0))
+            rate[3] = wp.clamp(rate[3], -left, left)
     return rate
 
 
 @wp.func
 def integrate(
-    vehicle: Vehicle, state: State, steering_velocity: float, acceleration: float, dt: float
+    vehicle: Vehicle,
+    state: State,
+    cos_heading: float,
+    sin_heading: float,
+    steering_velocity: float,
+    acceleration: float,
+    dt: float,
 ):
     """State after `dt` [s] under constant inputs: one step of the classic Runge-Kutta method.
 
-    Also its derivative at the beginning.
+    Also its derivative at the beginning. cos_heading, sin_heading: of the heading there.
     """
-    if may_slip(vehicle, state, steering_velocity, acceleration, dt):
-        s1 = derivative_on_the_limit(vehicle, state, steering_velocity, acceleration)
-        s2 = derivative_on_the_limit(
-            vehicle, state + 0.5 * dt * s1, steering_velocity, acceleration
-        )
-        s3 = derivative_on_the_limit(
-            vehicle, state + 0.5 * dt * s2, steering_velocity, acceleration
-        )
-        s4 = derivative_on_the_limit(vehicle, state + dt * s3, steering_velocity, acceleration)
-        return state + (dt / 6.0) * (s1 + 2.0 * s2 + 2.0 * s3 + s4), s1
-    k1 = derivative(vehicle, state, steering_velocity, acceleration)
-    k2 = derivative(vehicle, state + 0.5 * dt * k1, steering_velocity, acceleration)
-    k3 = derivative(vehicle, state + 0.5 * dt * k2, steering_velocity, acceleration)
-    k4 = derivative(vehicle, state + dt * k3, steering_velocity, acceleration)
+    slips = may_slip(vehicle, state, steering_velocity, acceleration, dt)
+    k1 = derivative(
+        vehicle, state, cos_heading, sin_heading, wp.tan(state[2]), steering_velocity,
+        acceleration, slips,
+    )  # fmt: skip
+    x2 = state + 0.5 * dt * k1
+    tan2 = wp.tan(x2[2])
+    k2 = derivative(
+        vehicle, x2, wp.cos(x2[4]), wp.sin(x2[4]), tan2, steering_velocity, acceleration, slips
+    )
+    x3 = state + 0.5 * dt * k2
+    # The steering moves evenly unless it meets its stop.
+    tan3 = tan2
+    if x3[2] != x2[2]:
+        tan3 = wp.tan(x3[2])
+    k3 = derivative(
+        vehicle, x3, wp.cos(x3[4]), wp.sin(x3[4]), tan3, steering_velocity, acceleration, slips
+    )
+    x4 = state + dt * k3
+    k4 = derivative(
+        vehicle, x4, wp.cos(x4[4]), wp.sin(x4[4]), wp.tan(x4[2]), steering_velocity, acceleration,
+        slips,
+    )  # fmt: skip
     return state + (dt / 6.0) * (k1 + 2.0 * k2 + 2.0 * k3 + k4), k1
