@@ -16,7 +16,8 @@ HELP = Help(
         "what is missing. --vary NAME=LOW:HIGH:COUNT (LOW:HIGH:COUNT:log) and NAME=V,V,V make a "
         "grid; NAME=LOW:HIGH, NAME=log-uniform:LOW:HIGH and NAME=normal:MEAN:STD are drawn, "
         "--points of them. sweep init ENV writes a commented study file; sweep replay DIR --row ID "
-        "runs a row again. With ENV, --help also shows the flags of its config (--env. ...)."
+        "runs a row again; sweep report DIR writes one HTML file. With ENV, --help also shows the "
+        "flags of its config (--env. ...)."
     ),
     examples=(
         "proveout sweep proveout/Reach-v0 --vary max_increment=0.05:0.2:7 \\",
@@ -26,10 +27,10 @@ HELP = Help(
         "proveout sweep init proveout/Reach-v0 --out study.toml",
         "proveout sweep study.toml --out runs/sweeps/first",
         "proveout sweep --resume runs/sweeps/first",
+        "proveout sweep report runs/sweeps/first",
         "proveout sweep replay runs/sweeps/first --row 6b53ce5598115386 --video row.mp4",
     ),
 )
-_ACTIONS = ("init", "replay")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +77,19 @@ class ReplayFlags:
     json: bool = flag(False, "print one JSON object and nothing else")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportFlags:
+    """Flags of `sweep report`."""
+
+    out: Path | None = flag(None, "file; None: report.html in DIR")  # noqa: RUF009
+    pareto: str = flag("", "two outcomes and what is good, such as energy:min,success:max")
+
+
 def run(arguments: Sequence[str], prog: str, text: str) -> int:
     """Run a study, or do what belongs to one."""
-    if arguments and arguments[0] in _ACTIONS:
-        action = {"init": _init, "replay": _replay}[arguments[0]]
-        return action(arguments[1:], f"{prog} {arguments[0]}", text)
+    actions = {"init": _init, "replay": _replay, "report": _report}
+    if arguments and arguments[0] in actions:
+        return actions[arguments[0]](arguments[1:], f"{prog} {arguments[0]}", text)
     vary, rest = _take_all(arguments, "--vary")
     if any(argument.partition("=")[0] == "--resume" for argument in rest):
         return _resume(rest, vary, prog, text)
@@ -230,6 +239,18 @@ def _replay(arguments: Sequence[str], prog: str, text: str) -> int:
             if flags.video is not None:
                 emit(f"Video: {flags.video}")
     return 1 if told["different"] else 0
+
+
+def _report(arguments: Sequence[str], prog: str, text: str) -> int:
+    from proveout.training.cli.targets import parse_flags, take_target
+    from proveout.training.sweep.report import write_report
+
+    folder, rest = take_target(arguments, ReportFlags)
+    flags = parse_flags(rest, ReportFlags, prog, text)
+    if folder is None:
+        raise _usage(f"of which sweep? {prog} DIR")
+    print(f"Report: {write_report(folder, flags.out, pareto=tuple(_listed(flags.pareto)))}")
+    return 0
 
 
 def _verdict(told: dict[str, Any]) -> str:

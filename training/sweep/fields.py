@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proveout.envs.core.errors import ConfigError, unknown
+from proveout.envs.core.numbers import WEIGHTS
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE, Randomization
 
 # What `Randomization` switches on, and changes less than float32 can tell.
@@ -24,11 +25,15 @@ class Role:
             place of a random draw) or "structural" (an environment for each value).
         whole: Values are rounded to whole numbers.
         neutral: Of a randomisation: what it has where the parameter does not exist; None: a draw.
+        unit: SI unit, "1" for a pure number.
+        text: What it means.
     """
 
     kind: str
     whole: bool = False
     neutral: float | None = None
+    unit: str = "1"
+    text: str = ""
 
 
 def roles(task: Any, names: Iterable[str]) -> dict[str, Role]:
@@ -51,21 +56,25 @@ def _role(task: Any, name: str) -> Role:
     randomized = {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
     fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.init}
     simple = {n for n, v in fields.items() if isinstance(v, bool | int | float | str)}
+    about: dict[str, Any] = {f.name: f.metadata for f in dataclasses.fields(config)}
+    about |= {f"{WEIGHTS}{f.name}": f.metadata for f in dataclasses.fields(config.reward_weights)}
+    unit = about.get(name, {}).get("unit", "1")
+    text = about.get(name, {}).get("help", "")
+    whole = type(fields.get(name)) is int
     if name in numbers.names:
-        column = numbers.names.index(name)
-        if column in numbers.randomized:
+        if numbers.names.index(name) in numbers.randomized:
             raise ConfigError(
                 f"parameter {name} is randomised in this study's config; vary the randomisation by "
                 "its own name, or switch it off"
             )
-        return Role("number", whole=type(fields.get(name)) is int)
+        return Role("number", whole, unit=unit, text=text)
     if name in randomized:
         r = randomized[name]
-        if r.active:
-            return Role("randomization")
-        return Role("randomization", neutral=1.0 if r.operation == "scale" else 0.0)
+        neutral = None if r.active else 1.0 if r.operation == "scale" else 0.0
+        told = {"scale": "factor on", "add": "added to", "set": "value of"}[r.operation]
+        return Role("randomization", neutral=neutral, unit=r.unit, text=f"{told} {r.field}")
     if name in simple:
-        return Role("structural", whole=type(fields[name]) is int)
+        return Role("structural", whole, unit=unit, text=text)
     if name in fields:
         raise ConfigError(f"parameter {name} is neither a number, a text nor a truth value")
     raise unknown("parameter", name, {*numbers.names, *randomized, *simple})

@@ -242,7 +242,8 @@ class RowWriter:
         add("episode", pyarrow.array(episode.astype(np.int32)), "", "number of the episode")
         for name, values in plan.columns.items():
             picked = [values[c] for c in cell]
-            add(f"parameter/{name}", _parameter_array(values, picked), "", "as the study has it")
+            role = plan.roles[name]
+            add(f"parameter/{name}", _parameter_array(values, picked), role.unit, role.text)
         add("valid", pyarrow.array(valid), "", "whether the row counts")
         add("reason", pyarrow.array(ended["reason"], pyarrow.string(), mask=valid), "", "why not")
         add(
