@@ -16,8 +16,8 @@ HELP = Help(
         "what is missing. --vary NAME=LOW:HIGH:COUNT (LOW:HIGH:COUNT:log) and NAME=V,V,V make a "
         "grid; NAME=LOW:HIGH, NAME=log-uniform:LOW:HIGH and NAME=normal:MEAN:STD are drawn, "
         "--points of them. sweep init ENV writes a commented study file; sweep replay DIR --row ID "
-        "runs a row again; sweep report DIR writes one HTML file. With ENV, --help also shows the "
-        "flags of its config (--env. ...)."
+        "runs a row again; sweep report DIR writes one HTML file; sweep query DIR SQL asks DuckDB. "
+        "With ENV, --help also shows the flags of its config (--env. ...)."
     ),
     examples=(
         "proveout sweep proveout/Reach-v0 --vary max_increment=0.05:0.2:7 \\",
@@ -28,6 +28,7 @@ HELP = Help(
         "proveout sweep study.toml --out runs/sweeps/first",
         "proveout sweep --resume runs/sweeps/first",
         "proveout sweep report runs/sweeps/first",
+        "proveout sweep query runs/sweeps/first 'select policy, avg(length) from rows group by 1'",
         "proveout sweep replay runs/sweeps/first --row 6b53ce5598115386 --video row.mp4",
     ),
 )
@@ -85,9 +86,17 @@ class ReportFlags:
     pareto: str = flag("", "two outcomes and what is good, such as energy:min,success:max")
 
 
+@dataclass(frozen=True, kw_only=True)
+class QueryFlags:
+    """Flags of `sweep query`."""
+
+    out: Path | None = flag(None, "write to this .csv or .parquet instead")  # noqa: RUF009
+    json: bool = flag(False, "print one JSON object and nothing else")
+
+
 def run(arguments: Sequence[str], prog: str, text: str) -> int:
     """Run a study, or do what belongs to one."""
-    actions = {"init": _init, "replay": _replay, "report": _report}
+    actions = {"init": _init, "replay": _replay, "report": _report, "query": _query}
     if arguments and arguments[0] in actions:
         return actions[arguments[0]](arguments[1:], f"{prog} {arguments[0]}", text)
     vary, rest = _take_all(arguments, "--vary")
@@ -251,6 +260,50 @@ def _report(arguments: Sequence[str], prog: str, text: str) -> int:
         raise _usage(f"of which sweep? {prog} DIR")
     print(f"Report: {write_report(folder, flags.out, pareto=tuple(_listed(flags.pareto)))}")
     return 0
+
+
+def _query(arguments: Sequence[str], prog: str, text: str) -> int:
+    from proveout.training.cli.streams import quiet_stdout
+    from proveout.training.cli.targets import parse_flags, take_target
+    from proveout.training.run.json_files import dump_json
+    from proveout.training.sweep.query import query
+
+    folder, rest = take_target(arguments, QueryFlags)
+    sql, rest = take_target(rest, QueryFlags)
+    flags = parse_flags(rest, QueryFlags, prog, text)
+    if folder is None or sql is None:
+        raise _usage(f"of which sweep, and what? {prog} DIR 'select * from rows limit 5'")
+    with quiet_stdout(flags.json) as emit:
+        table = query(folder, sql)
+        if flags.out is not None:
+            _write_table(table, flags.out)
+            emit(dump_json({"out": str(flags.out)}) if flags.json else f"Table: {flags.out}")
+        elif flags.json:
+            emit(dump_json({"rows": table.to_pylist()}))
+        else:
+            emit("  ".join(table.column_names))
+            for row in table.to_pylist():
+                emit("  ".join(_cell(value) for value in row.values()))
+    return 0
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _write_table(table: Any, path: Path) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    from proveout.assets.files.atomic import atomic_path
+    from proveout.training.evaluation.episodes import check_path
+
+    check_path(path)
+    with atomic_path(path) as temporary:
+        if path.suffix == ".csv":
+            pyarrow.csv.write_csv(table, temporary)
+        else:
+            pyarrow.parquet.write_table(table, temporary)
 
 
 def _verdict(told: dict[str, Any]) -> str:

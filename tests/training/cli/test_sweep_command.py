@@ -34,6 +34,30 @@ def test_a_study_without_a_file_goes_on_and_replays(capfd, tmp_path):
     assert (status, (folder / "report.html").is_file()) == (0, True)
 
 
+def test_rows_are_asked_by_sql_and_none_is_written(capfd, tmp_path):
+    pytest.importorskip("duckdb")
+    folder = tmp_path / "sweep"
+    run(capfd, swept_task.ID, *VARY, *SMALL, "--out", folder)
+    sql = 'select "parameter/length" as length, count(*) as n from rows group by all order by 1'
+    status, out, _ = run(capfd, "query", folder, sql)
+    assert (status, out.split()) == (0, ["length", "n", "0.5", "6", "1", "6"])
+    wanted = {"rows": [{"length": 0.5, "n": 6}, {"length": 1.0, "n": 6}]}
+    assert json.loads(run(capfd, "query", folder, sql, "--json")[1]) == wanted
+    assert run(capfd, "query", folder, sql, "--out", tmp_path / "told.csv")[0] == 0
+    assert (tmp_path / "told.csv").read_text().splitlines()[0] == '"length","n"'
+    for bad, told in [
+        ("delete from rows", "one statement that reads"),
+        ("select 1; select 2", "one statement that reads"),
+        (f"copy rows to '{tmp_path / 'stolen.csv'}'", "one statement that reads"),
+        (f"select * from read_csv('{tmp_path / 'told.csv'}')", "DuckDB refuses"),
+        ("select nothing from rows", "DuckDB refuses"),
+        ("select", "DuckDB refuses"),
+    ]:
+        status, _, err = run(capfd, "query", folder, bad)
+        assert (status, told in err) == (2, True), (bad, err)
+    assert not (tmp_path / "stolen.csv").exists()
+
+
 def test_the_same_command_finds_its_folder(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = json.loads(run(capfd, swept_task.ID, *VARY, *SMALL, "--json")[1])
