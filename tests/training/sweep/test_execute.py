@@ -1,12 +1,17 @@
 """Studies run: only what is missing, and every row can be trusted and replayed."""
 
+import signal
+
 import numpy as np
 import pytest
 import swept_task
 
 from proveout.envs.core.errors import ConfigError, RunError
+from proveout.training.evaluation.evaluate import evaluate
+from proveout.training.evaluation.policy_source import PolicySource
 from proveout.training.sweep import Study, execute, read_results, replay, run_study, store, summary
 from proveout.training.sweep.plan import Plan
+from proveout.training.tasks import VectorEnvSpec
 
 MACHINE = execute.Machine(num_envs=16, device="cpu", workers=1)
 OF_THE_RUN = ["attempts", "wall_seconds"]
@@ -137,6 +142,70 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch):
     told = run(tmp_path)
     assert (told["done_before"], told["run"]) == (kept, 40 - kept)
     assert store.Store.open(tmp_path).manifest["state"] == "complete"
+
+
+def test_a_signal_ends_it_as_ctrl_c_does(tmp_path, monkeypatch):
+    expert = swept_task.LineExpert.predict
+    asked = 0
+
+    def ending(self, observations):
+        nonlocal asked
+        asked += 1
+        if asked == 30:
+            signal.raise_signal(signal.SIGTERM)
+        return expert(self, observations)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        patched.setattr(swept_task.LineExpert, "predict", ending)
+        with pytest.raises(SystemExit) as stopped:
+            run(tmp_path)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert 0 < read_results(tmp_path).num_rows < 40
+
+
+def test_rows_of_a_worker_that_dies_are_begun_again(tmp_path, monkeypatch):
+    made = []
+    make, expert = execute.make_vector_env, swept_task.LineExpert.predict
+    asked = 0
+
+    def remembering(spec):
+        made.append(make(spec))
+        return made[-1]
+
+    def killing(self, observations):
+        nonlocal asked
+        asked += 1
+        if asked == 30:
+            made[0].unwrapped._pool._links[0]._process.kill()
+        return expert(self, observations)
+
+    machine = execute.Machine(num_envs=8, device="cpu", workers=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(execute, "make_vector_env", remembering)
+        patched.setattr(swept_task.LineExpert, "predict", killing)
+        run(tmp_path / "killed", machine, parameters={"reward_weights.place": [1.0, 2.0]})
+    assert len(made) == 2
+    attempts = read_results(tmp_path / "killed").column("attempts").to_pylist()
+    assert sorted(set(attempts)) == [1, 2]
+    assert attempts.count(2) <= 8
+    run(tmp_path / "whole", parameters={"reward_weights.place": [1.0, 2.0]})
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+
+
+def test_one_point_agrees_with_an_evaluation(tmp_path):
+    run(tmp_path, parameters={}, episodes=1000)
+    (point,) = summary.cells(read_results(tmp_path))
+    told = evaluate(
+        PolicySource("expert"), VectorEnvSpec(swept_task.ID, device="cpu", workers=1), seed=1
+    )
+    assert point["valid"] == told["episodes"] == 1000
+    (low, high), (other_low, other_high) = point["success_interval"], told["success_interval"]
+    assert max(low, other_low) < min(high, other_high)
+    far = told["kpis"]["far"]
+    error = np.hypot(far["std"], point["deviations"]["far"]) / np.sqrt(1000)
+    assert abs(point["means"]["far"] - far["mean"]) < 4 * error
 
 
 def test_policies_begin_in_the_same_states(tmp_path):
