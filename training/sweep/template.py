@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 _TEXT = """\
@@ -19,7 +22,8 @@ policies = ["{policy}"]
 episodes = 100
 seeds = [0]
 
-# KPIs to keep; empty keeps all: {kpis}.
+# KPIs to keep; empty keeps all:
+{kpis}
 kpis = []
 
 # true: all points begin in the same states, so that their differences are due to the parameters
@@ -31,15 +35,17 @@ same_starts = false
 # episode_seconds = {episode_seconds}
 
 # What is varied: numbers and weights of the config (free from world to world), structural fields
-# (an environment for each value) and randomised physics ({randomizations}).
-# Numbers of this environment: {numbers}.
+# (an environment for each value) and what can be randomised. Numbers of this environment:
+{numbers}
+# Randomised, by name:
+{randomizations}
 [parameters.{first}]
 low = {low}
 high = {high}
 count = 5              # a grid; add scale = "log" for a log scale
 
 # [parameters.{second}]
-# values = [{value}]            # a list
+# values = [{value}]  # a list
 
 # [parameters.NAME]
 # low = 0.1            # drawn: without `count`; see [sampling]
@@ -66,8 +72,6 @@ def study_template(task_class: Any, env_id: str, file: str, *, shipped: bool) ->
         file: Name under which it is written.
         shipped: Whether it has a pretrained policy.
     """
-    import dataclasses
-
     task = task_class(task_class.config_class())
     config = task.config
     names = [n for n in task.numbers.names if "." not in n] or list(task.numbers.names)
@@ -82,15 +86,27 @@ def study_template(task_class: Any, env_id: str, file: str, *, shipped: bool) ->
         env_id=env_id,
         file=file,
         policy="pretrained" if shipped else "expert",
-        kpis=", ".join(kpi.name for kpi in task_class.kpis) or "it has none",
+        kpis=_comment([kpi.name for kpi in task_class.kpis]),
         episode_seconds=config.episode_seconds,
-        randomizations=", ".join(randomized) or "none here",
-        numbers=", ".join(task.numbers.names),
+        randomizations=_comment(randomized),
+        numbers=_comment(task.numbers.names),
         first=_key(first),
         low=f"{at / 2:.6g}",
         high=f"{at * 2:.6g}",
         second=_key(others[0]),
         value=f"{default.get(others[0], config.decimation):.6g}",
+    )
+
+
+def _comment(names: Sequence[str]) -> str:
+    """Names as lines of a comment."""
+    return textwrap.fill(
+        ", ".join(names) or "none here",
+        100,
+        initial_indent="#   ",
+        subsequent_indent="#   ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
