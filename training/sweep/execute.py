@@ -163,7 +163,7 @@ def _run(
             for group in plan.groups():
                 _run_group(store, plan, group, missing, machine, session, progress)
         state = "complete"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if shown:
             say(
                 f"{session.rows} rows of this session are kept; go on with: proveout sweep "

@@ -203,11 +203,12 @@ def _facts(
 ) -> list[tuple[str, str, str]]:
     """(label, figure, note)."""
     valid = table.num_rows - invalid
+    each = len(plan) // plan.cells
     sessions = store.manifest.get("sessions", [])
     seconds = sum(session.get("seconds", 0.0) for session in sessions)
     facts = [
         ("rows", f"{table.num_rows:,}", f"of {len(plan):,}" if missing else "all done"),
-        ("points", f"{plan.cells:,}", f"{plan.study.episodes:,} episodes each"),
+        ("points", f"{plan.cells:,}", f"{each:,} rows each"),
     ]
     if valid and SUCCESS in table.column_names:
         successes = sum(1 for value in table.column(SUCCESS).to_pylist() if value)
