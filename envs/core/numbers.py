@@ -150,9 +150,13 @@ class Numbers:
         """
         drawn = [column for _, column in self.randomized.values()]
         given = np.concatenate([overrides, parameters[:, drawn]], axis=1)[mask]
-        rows, first = np.unique(given, axis=0, return_index=True)
+        # By their bytes: a NaN equals no other, and worlds of one cell of a sweep are many.
+        first: dict[bytes, int] = {}
+        for at, row in enumerate(given):
+            first.setdefault(row.tobytes(), at)
         told = np.full(parameters.shape[1], np.nan)
-        for row, at in zip(rows, first, strict=True):
+        for at in first.values():
+            row = given[at]
             if np.isnan(row).all():
                 continue
             told[drawn] = row[len(self.names) :]

@@ -160,6 +160,15 @@ def test_worlds_and_evaluations_in_python_run(monkeypatch, tmp_path, capsys):
         scope[name].close()
 
 
+def test_the_study_of_the_guide_runs(monkeypatch, tmp_path):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    (code,) = python_blocks("docs/sweeps.md")
+    found: dict = {}
+    exec(shortened(code, "episodes=20", "episodes=2"), found)
+    assert len(found["frame"]) == found["rows"].num_rows == 3 * 2 * 2
+
+
 def test_a_policy_file_is_loaded_as_told(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     shipped = pretrained("proveout/Reach-v0")

@@ -26,6 +26,10 @@ COMMANDS = {
         "train a policy; every field of the environment's config is a flag",
     ),
     "evaluate": ("evaluate RUN | ENV --policy P", "success rate with its 95 % interval, and KPIs"),
+    "sweep": (
+        "sweep ENV --vary NAME=LOW:HIGH:COUNT | STUDY.toml",
+        "a policy over a space of parameters, one world a row; init, replay, report, query",
+    ),
     "play": ("play RUN | ENV --policy P", "watch a policy: a video, or a window"),
     "benchmark": (
         "benchmark ENV | training --env ENV",
