@@ -62,6 +62,7 @@ def arm_of(model):
 def uneven_model():
     """Hinges and a slide away from their links' origins, and a link without a joint."""
     spec = mujoco.MjSpec()
+    spec.compiler.degree = False
     body = spec.worldbody
     random = np.random.default_rng(3)
     for i in range(8):
@@ -175,8 +176,9 @@ def test_poses_are_reached(model):
 def test_no_joint_moves_more_than_the_largest_change_and_the_direction_stays(ur5e):
     random = np.random.default_rng(5)
     q = np.tile(ur5e.key("home").qpos, (50, 1)) + random.uniform(-0.2, 0.2, (50, 6))
-    way = random.normal(size=(50, 6))
+    way = 0.06 * random.normal(size=(50, 6))
     free = moved(ur5e, q, way) - q
+    assert (np.abs(free).max(1) > 0.03).all()
     bound = moved(ur5e, q, way, largest=0.03) - q
     np.testing.assert_allclose(np.abs(bound).max(1), 0.03, atol=1e-5)
     ratio = np.abs(free).max(1, keepdims=True) / 0.03

@@ -150,15 +150,15 @@ def move_tool(
                 position = q[w, joint]
             frame, anchor, axis = _next_link(chain, link, frame, position)
             if kind > 0:
-                low, high = arm.low[joint], arm.high[joint]
                 column = _column(kind, tip, anchor, axis)
                 change = float(0.0)
-                if not _held(low, high, position, wp.dot(column, way)):
+                if not _held(arm.low[joint], arm.high[joint], position, wp.dot(column, way)):
                     change = wp.dot(column, solved)
                 if turn == 0:
                     fastest = wp.max(fastest, wp.abs(change))
                 else:
-                    q[w, joint] = wp.clamp(position + scale * change, low, high)
+                    moved = position + scale * change
+                    q[w, joint] = wp.clamp(moved, arm.low[joint], arm.high[joint])
                 joint += 1
 
 
