@@ -45,6 +45,7 @@ Term = columns(ToyWeights)
 class BoxesRandomization(RandomizationConfig):
     mass: Randomization = Randomization(field="body_mass")
     friction: Randomization = Randomization(field="geom_friction")
+    size: Randomization = Randomization(field="geom_size", target="box.*")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,11 +45,11 @@ class Randomization:
 
     Attributes:
         field: What is changed: a field of the engine (`body_mass`, `joint_damping`,
-            `geom_friction`, `actuator_gain` of articulated worlds; `driver_time_headway`,
-            `vehicle_wheelbase`, `friction` and more of road worlds), a number of the task's config
-            that can differ from world to world (`config.gap`, `config.reward_weights.reached`),
-            `control_latency` [s], or `observation_noise` (standard deviation of white noise on
-            observation entries, in the entry's unit).
+            `geom_friction`, `geom_size`, `actuator_gain` of articulated worlds;
+            `driver_time_headway`, `vehicle_wheelbase`, `friction` and more of road worlds), a
+            number of the task's config that can differ from world to world (`config.gap`,
+            `config.reward_weights.reached`), `control_latency` [s], or `observation_noise`
+            (standard deviation of white noise on observation entries, in the entry's unit).
         target: Regular expression on the names that are changed (bodies, joints, geoms,
             actuators, agents, observation entries); all of them share the drawn number.
         operation: The drawn number multiplies, is added to, or replaces the model's own value, or

@@ -34,6 +34,7 @@ class Arm:
         torque: Generalised forces of the actuators [N, N m], (N, nv).
         body_position, site_position: World frame [m], (N, bodies), (N, sites).
         body_orientation: (w, x, y, z), (N, bodies). site_rotation: (N, sites).
+        geom_size: Sizes of the geoms [m], half lengths of a box, (N or 1, geoms).
         sensor: Data of the model's sensors, as of the last physics step, (N, numbers).
         tcp: Index of the tool's site, -1 without one.
         joints: Hinges and slides with which the model begins, up to the tool if there is one: they
@@ -53,6 +54,7 @@ class Arm:
     body_orientation: wp.array2d[wp.quat]
     site_position: wp.array2d[wp.vec3]
     site_rotation: wp.array2d[wp.mat33]
+    geom_size: wp.array2d[wp.vec3]
     sensor: wp.array2d[float]
     tcp: int
     joints: int
@@ -64,12 +66,12 @@ class Arm:
     chain: Chain
 
 
-def make_arm(model: Any, data: Any, tool: str | None, device: wp.Device) -> Arm:
+def make_arm(model: Any, worlds: Any, data: Any, tool: str | None, device: wp.Device) -> Arm:
     """The struct for a compiled model.
 
     Args:
         model: `mujoco.MjModel`.
-        data: MuJoCo Warp's data of its worlds.
+        worlds: MuJoCo Warp's model of it. data: Its data.
         tool: Name of the site at the end of a chain of hinges and slides that begins with the first
             joint; None for a model without one.
         device: Where the worlds are.
@@ -85,7 +87,7 @@ def make_arm(model: Any, data: Any, tool: str | None, device: wp.Device) -> Arm:
     arm.qpos, arm.qvel, arm.torque = data.qpos, data.qvel, data.qfrc_actuator
     arm.body_position, arm.body_orientation = data.xpos, data.xquat
     arm.site_position, arm.site_rotation = data.site_xpos, data.site_xmat
-    arm.sensor = data.sensordata
+    arm.geom_size, arm.sensor = worlds.geom_size, data.sensordata
     arm.tcp = -1
     if tool is not None:
         arm.chain = make_chain(model, tool, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import warp as wp
 
 wp.set_module_options({"enable_backward": False})
@@ -283,5 +284,67 @@ def subtree_mass(model: Any, mask: wp.array) -> None:
         dim=mask.shape[0],
         inputs=[model.body_parentid, model.body_mass, mask],
         outputs=[model.body_subtreemass],
+        device=mask.device,
+    )
+
+
+@wp.struct
+class NominalBodies:
+    """What the model itself says of its bodies.
+
+    Attributes:
+        geom: The only geom of a body, -1 where it has none or several, (bodies,).
+        size: First size of that geom [m], (bodies,).
+        mass: [kg], (bodies,). inertia: [kg m2], (bodies,).
+    """
+
+    geom: wp.array[int]
+    size: wp.array[float]
+    mass: wp.array[float]
+    inertia: wp.array[wp.vec3]
+
+
+def nominal_bodies(model: Any, device: wp.Device) -> NominalBodies:
+    """The struct of a `mujoco.MjModel`."""
+    single = model.body_geomnum == 1
+    geom = np.where(single, model.body_geomadr, -1)
+    # A body without a geom of its own takes any size, which is not used.
+    size = model.geom_size[np.maximum(geom, 0), 0] if model.ngeom else np.ones(model.nbody)
+    bodies = NominalBodies()
+    bodies.geom = wp.array(geom.astype(np.int32), dtype=int, device=device)
+    bodies.size = wp.array(size.astype(np.float32), dtype=float, device=device)
+    bodies.mass = wp.array(model.body_mass.astype(np.float32), dtype=float, device=device)
+    bodies.inertia = wp.array(model.body_inertia.astype(np.float32), dtype=wp.vec3, device=device)
+    return bodies
+
+
+@wp.kernel
+def _size_inertia_kernel(
+    # Model:
+    geom_size: wp.array2d[wp.vec3],
+    body_mass: wp.array2d[float],
+    # In:
+    nominal: NominalBodies,
+    mask_in: wp.array[wp.bool],
+    # Model out:
+    body_inertia_out: wp.array2d[wp.vec3],
+):
+    worldid, body = wp.tid()
+    geom = nominal.geom[body]
+    if not mask_in[worldid] or geom < 0 or nominal.mass[body] <= 0.0:
+        return
+    scale = geom_size[worldid, geom][0] / nominal.size[body]
+    mass = body_mass[worldid % body_mass.shape[0], body] / nominal.mass[body]
+    body_inertia_out[worldid, body] = mass * scale * scale * nominal.inertia[body]
+
+
+def size_inertia(model: Any, nominal: NominalBodies, mask: wp.array) -> None:
+    """Launch: inertias of bodies of one geom from their mass and the size of the geom, which is
+    that of the model in all proportions, of the worlds in the mask."""
+    wp.launch(
+        _size_inertia_kernel,
+        dim=(mask.shape[0], nominal.geom.shape[0]),
+        inputs=[model.geom_size, model.body_mass, nominal, mask],
+        outputs=[model.body_inertia],
         device=mask.device,
     )

@@ -58,6 +58,13 @@ _FIELDS = {
     ),
     "joint_damping": _Field(("dof_damping",), mujoco.mjtObj.mjOBJ_JOINT, ((0,),)),
     "geom_friction": _Field(("geom_friction",), mujoco.mjtObj.mjOBJ_GEOM, ((0,),)),
+    # The shape stays: all sizes, and the bounds of the broad phase, keep their proportions.
+    "geom_size": _Field(
+        ("geom_size", "geom_rbound", "geom_aabb"),
+        mujoco.mjtObj.mjOBJ_GEOM,
+        ((0, 1, 2), (0,), (0, 1, 2, 3, 4, 5)),
+        positive=True,
+    ),
     # kp of a position servo is in the gain and, negative, in the bias; kv only in the bias.
     "actuator_gain": _Field(
         ("actuator_gainprm", "actuator_biasprm"), mujoco.mjtObj.mjOBJ_ACTUATOR, ((0,), (1, 2))
@@ -100,6 +107,8 @@ class ArticulatedEngine(Engine):
             if name not in _FIELDS:
                 raise unknown("randomisation field", name, self.parameter_fields())
             batched.update(dict.fromkeys(_FIELDS[name].arrays, num_worlds))
+        if "geom_size" in batched:
+            batched["body_inertia"] = num_worlds
         if "body_mass" in batched:
             batched["body_subtreemass"] = num_worlds
         try:
@@ -119,6 +128,7 @@ class ArticulatedEngine(Engine):
         self._reason = wp.zeros(num_worlds, dtype=int, device=device)
         self._qpos0 = wp.array(model.qpos0.astype(np.float32), dtype=float, device=device)
         self._overflow_bits = _overflow_bits(mujoco_warp)
+        self._nominal = kernels.nominal_bodies(model, device)
         disabled = model.opt.disableflags & (
             mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
         )
@@ -225,10 +235,12 @@ class ArticulatedEngine(Engine):
         return found
 
     def after_randomize(self, mask: wp.array) -> None:
-        """Subtree masses. The constraint regularisation (invweight0) keeps its nominal value:
-        MuJoCo uses it as a scale, not as a physical constant."""
+        """Subtree masses, and inertias of resized bodies. The constraint regularisation
+        (invweight0) keeps its nominal value: MuJoCo uses it as a scale, no physical constant."""
         if "body_mass" in self._batched:
             kernels.subtree_mass(self.model, mask)
+        if "geom_size" in self._batched:
+            kernels.size_inertia(self.model, self._nominal, mask)
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """The state itself: scene and simulation have the same joints and mocap bodies."""
@@ -246,9 +258,10 @@ class ArticulatedEngine(Engine):
 
 
 def _float_view(array: wp.array) -> wp.array:
-    """A float32 view (worlds, elements, components) of an array of scalars or vectors."""
-    width = int(np.prod(wp.types.type_size(array.dtype)))
-    worlds, elements = array.shape
+    """A float32 view (worlds, elements, components) of an array of scalars or vectors, of two or
+    more dimensions."""
+    worlds, elements = array.shape[:2]
+    width = int(np.prod(array.shape[2:])) * wp.types.type_size(array.dtype)
     view = wp.array(
         ptr=array.ptr,
         dtype=wp.float32,

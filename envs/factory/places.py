@@ -62,6 +62,13 @@ class Site:
 
 
 @wp.struct
+class Geom:
+    """A geom: `half_size` tells how large it is in a world."""
+
+    index: int
+
+
+@wp.struct
 class Sensor:
     """A sensor: `start` is its first column in `arm.sensor`, `size` their number."""
 
@@ -81,6 +88,7 @@ _KINDS: Mapping[Any, tuple[str, Any]] = {
     FreeBody: ("body", mujoco.mjtObj.mjOBJ_BODY),
     Body: ("body", mujoco.mjtObj.mjOBJ_BODY),
     Site: ("site", mujoco.mjtObj.mjOBJ_SITE),
+    Geom: ("geom", mujoco.mjtObj.mjOBJ_GEOM),
     Sensor: ("sensor", mujoco.mjtObj.mjOBJ_SENSOR),
     Actuator: ("actuator", mujoco.mjtObj.mjOBJ_ACTUATOR),
 }
@@ -97,7 +105,7 @@ def find(model: Any, kind: Any, name: str) -> Any:
 
     Args:
         model: `mujoco.MjModel`.
-        kind: `Joint`, `FreeBody`, `Body`, `Site`, `Sensor` or `Actuator`.
+        kind: `Joint`, `FreeBody`, `Body`, `Site`, `Geom`, `Sensor` or `Actuator`.
         name: Its name in the model.
 
     Raises:
@@ -132,6 +140,7 @@ def _names(model: Any, code: Any) -> list[str]:
         mujoco.mjtObj.mjOBJ_JOINT: model.njnt,
         mujoco.mjtObj.mjOBJ_BODY: model.nbody,
         mujoco.mjtObj.mjOBJ_SITE: model.nsite,
+        mujoco.mjtObj.mjOBJ_GEOM: model.ngeom,
         mujoco.mjtObj.mjOBJ_SENSOR: model.nsensor,
         mujoco.mjtObj.mjOBJ_ACTUATOR: model.nu,
     }
@@ -191,3 +200,9 @@ def site_pose(arm: Arm, w: int, site: Site) -> wp.transform:
     return wp.transform(
         arm.site_position[w, site.index], matrix_to_quat(arm.site_rotation[w, site.index])
     )
+
+
+@wp.func
+def half_size(arm: Arm, w: int, geom: Geom) -> wp.vec3:
+    """Sizes of a geom in its own frame [m], half lengths of a box; they may be randomised."""
+    return arm.geom_size[w % arm.geom_size.shape[0], geom.index]

@@ -81,7 +81,7 @@ class ArticulatedTask(Task):
     def engine_struct(self, sim: Simulation) -> Arm:
         """The arm, with the tool at the site `tool`."""
         engine: Any = sim.engine
-        return make_arm(engine.host_model, engine.data, self.tool, sim.device)
+        return make_arm(engine.host_model, engine.model, engine.data, self.tool, sim.device)
 
     def place(self, sim: Simulation, name: str, kind: Any) -> Any:
         """A part of the model by its name; see `proveout.envs.factory.places`."""

@@ -187,6 +187,39 @@ def test_friction_stops_a_box_as_coulomb_says():
     env.close()
 
 
+def test_a_resized_box_moves_as_one_of_that_size_in_mujoco_c():
+    """Contacts, bounds and inertia follow the size, and inertia the mass besides."""
+    sizes, masses = np.array([0.6, 0.8, 1.0, 1.25, 1.5]), np.array([1.0, 2.0, 0.5, 1.0, 3.0])
+    config = switched_on(
+        BoxesConfig, size={"low": 0.5, "high": 1.5}, mass={"low": 0.5, "high": 3.0}
+    )
+    env = make(Boxes(dataclasses.replace(config, num_boxes=1, episode_seconds=4.0)), 5)
+    env.reset(seed=4, options={"parameters": {"size": sizes, "mass": masses}})
+    state = env.state_dict()
+    push = np.tile(np.array([0.3, -0.2], np.float32), (5, 1))
+    heights = qpos_over(env, [push] * 120)
+    for world, (size, mass) in enumerate(zip(sizes, masses, strict=True)):
+        spec = env.task.spec(visual=False)
+        spec.option.timestep = env.config.physics_dt
+        spec.geom("box0").size *= size
+        spec.geom("box0").mass *= mass
+        model = spec.compile()
+        assert model.body_inertia[1, 0] == pytest.approx(0.5 * mass * (0.1 * size) ** 2 / 6)
+        data = mujoco.MjData(model)
+        data.qpos[:], data.qvel[:] = state["engine/qpos"][world], state["engine/qvel"][world]
+        data.ctrl[:] = push[0]
+        # In the air, turning and pushed, until just before the first touch.
+        step = 0
+        while data.qpos[2] > 1.8 * 0.05 * size:
+            mujoco.mj_step(model, data, nstep=4)
+            np.testing.assert_allclose(heights[step, world], data.qpos, atol=2e-3)
+            step += 1
+        assert step > 1
+        # And at rest on the plane at the end, on one of its faces.
+        assert heights[-1, world, 2] == pytest.approx(0.05 * size, abs=2e-3)
+    env.close()
+
+
 @pytest.mark.parametrize("steps", [0, 1, 3, 4, 5, 8, 10])
 def test_latency_of_n_physics_steps_delays_the_command_by_n(steps):
     """Four physics steps in a control step. The first command takes effect n physics steps late,

@@ -56,7 +56,7 @@ def _solve(
 def arm_of(model):
     device = wp.get_device("cpu")
     engine = ArticulatedEngine(model, 1, Capacities(contacts=0, constraints=model.njnt), device)
-    return make_arm(model, engine.data, "tcp", device)
+    return make_arm(model, engine.model, engine.data, "tcp", device)
 
 
 def uneven_model():
