@@ -25,9 +25,7 @@ def gripper_with_a_block(half: float, offset: float = 0.0) -> mujoco.MjModel:
     spec.option.timestep, spec.option.gravity = 0.002, [0, 0, 0]
     block = spec.worldbody.add_body(name="block", pos=[0, offset, 0.1505])
     block.add_freejoint(name="block")
-    block.add_geom(
-        name="block", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.03, half, 0.02], mass=0.2
-    )
+    block.add_geom(name="block", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.03, half, 0.02], mass=0.2)
     return spec.compile()
 
 

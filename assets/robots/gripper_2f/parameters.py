@@ -31,6 +31,6 @@ PAD_FRICTION = 0.8
 ARMATURE, DAMPING = 0.5, 10.0
 # Gains of the position controller of the opening [N/m, N s/m]: critically damped with the above.
 STIFFNESS, VELOCITY_GAIN = 4000.0, 65.0
-# Rubber gives way by under half a millimetre at full force: time constant [s] and damping ratio of a contact,
-# and its impedance (least, largest, width [m]).
+# Rubber gives way by under half a millimetre at full force: time constant [s] and damping ratio of
+# a contact, and its impedance (least, largest, width [m]).
 SOLREF, SOLIMP = (0.01, 1.0), (0.95, 0.99, 0.001)

@@ -17,6 +17,7 @@ from proveout.envs.factory.kinematics import Chain, chain_pose, rotation_vector
 wp.set_module_options({"enable_backward": False})
 
 _HINGE, _SLIDE = wp.constant(1), wp.constant(2)
+_START_STEPS = wp.constant(20)
 
 
 @wp.func
@@ -168,3 +169,21 @@ def move_tool_to(
 ):
     """One step of `move_tool` from where q[w] puts the tool to a pose of the world frame."""
     move_tool(arm, q, w, pose_error(arm.chain, q, w, goal), damping, largest)
+
+
+@wp.func
+def start_at(arm: Arm, command: wp.array2d[float], w: int, goal: wp.transform):
+    """For `reset`: put the arm, and its joint targets, where its tool is at a pose near home.
+
+    Args:
+        arm: The arm, with a tool.
+        command: Its first columns are the joint targets [rad, m], (N, at least arm.joints), out.
+        w: The world.
+        goal: Pose of the tool in the world frame [m].
+    """
+    for j in range(arm.joints):
+        arm.qpos[w, j] = arm.home[j]
+    for _ in range(_START_STEPS):
+        move_tool_to(arm, arm.qpos, w, goal, 0.03, 0.5)
+    for j in range(arm.joints):
+        command[w, j] = arm.qpos[w, j]
