@@ -184,7 +184,7 @@ class PickPlace(ArticulatedTask):
     observation, action, kpis = OBSERVATION, ACTION, KPIS
     places = {"box": "part", "finger": "gripper_left_finger", "grip": "gripper_opening"}  # noqa: RUF012
     tool = "gripper_tcp"
-    capacities = Capacities(contacts=64, constraints=160)
+    capacities = Capacities(contacts=18, constraints=72)
 
     def spec(self, *, visual: bool) -> Any:
         return cell_spec(visual=visual)
@@ -202,7 +202,8 @@ class PickPlace(ArticulatedTask):
         goal = top_down.tool_pose(s.target[w], s.turn[w])
         move_tool_to(arm, step.command, w, goal, _DAMPING, c.max_joint_speed * c.control_dt)
 
-        wanted = 0.5 * _STROKE * (1.0 - step.action[w, 4])
+        # Closed is beyond closed, by what presses a thin part with the full force.
+        wanted = wp.lerp(-c.grip_force / _STIFFNESS, _STROKE, 0.5 - 0.5 * step.action[w, 4])
         step.command[w, s.grip.index] = next_opening(
             step.command[w, s.grip.index], 2.0 * arm.qpos[w, s.finger.qpos], wanted,
             c.grip_speed * c.control_dt, c.grip_force, _STIFFNESS,

@@ -84,7 +84,7 @@ def cell_spec(*, visual: bool) -> Any:
 
 def _add_scenery(spec: Any) -> None:
     """Bench, mat of the fixture, floor, lights, camera, and the pieces that show the part."""
-    add_studio(spec, target=(0.36, -0.02, 0.14), distance=1.15, azimuth=35.0, elevation=28.0)
+    add_studio(spec, target=(0.38, -0.04, 0.13), distance=1.0, azimuth=35.0, elevation=26.0)
     spec.geom("studio_floor").pos = [0, 0, -_BENCH_HEIGHT]
     drawn: dict[str, Any] = {"type": _BOX, "contype": 0, "conaffinity": 0}
     world = spec.worldbody
