@@ -13,7 +13,7 @@ Observation: see `OBSERVATION`. Base frame: z up, origin at the foot of the arm.
 Action: velocity of the tool, turn about the vertical, and the fingers; -1 to 1, 20 Hz. A target
 pose follows them, and damped least squares make joint targets of it.
 Reward: weighted sum of the terms of `PickPlaceWeights`, in every control step.
-Ends: by time, or when the part is out of reach. Success: it lies in the fixture within
+Ends: by time, or with the part out of reach. Success: it lies in the fixture within
 `position_tolerance` and `angle_tolerance`, released, at rest for `hold_seconds`.
 """
 
@@ -47,7 +47,7 @@ from proveout.envs.core.task import (
 from proveout.envs.factory import places
 from proveout.envs.factory.arm import Arm, joint_load, tcp_position
 from proveout.envs.factory.control import top_down
-from proveout.envs.factory.control.gripper import next_opening
+from proveout.envs.factory.control.gripper import next_opening, pad_force
 from proveout.envs.factory.control.ik import move_tool_to, start_at
 from proveout.envs.factory.control.pick_place_expert import PickPlaceExpert
 from proveout.envs.factory.engine import Capacities
@@ -63,8 +63,7 @@ _FIXTURE = wp.constant(wp.vec2(*FIXTURE))
 _LIES, _STARTS = wp.constant(wp.vec2(0.45, 0.12)), wp.constant(wp.vec3(0.45, 0.0, 0.22))
 # Where the tool may go [m] and turn to [rad]: no link of the arm reaches the bench there.
 _LOW, _HIGH = wp.constant(wp.vec3(0.28, -0.35, 0.015)), wp.constant(wp.vec3(0.65, 0.35, 0.35))
-_MOST_TURN = wp.constant(1.8)
-_DAMPING = wp.constant(0.03)
+_MOST_TURN, _DAMPING = wp.constant(1.8), wp.constant(0.03)  # rad; of the inverse kinematics
 _SQUEEZE = wp.constant(5.0)  # force of a pad that tells a part from nothing [N]
 
 
@@ -201,20 +200,20 @@ class PickPlace(ArticulatedTask):
         s.turn[w] = wp.clamp(turned, -_MOST_TURN, _MOST_TURN)
         goal = top_down.tool_pose(s.target[w], s.turn[w])
         move_tool_to(arm, step.command, w, goal, _DAMPING, c.max_joint_speed * c.control_dt)
-
         # Closed is beyond closed, by what presses a thin part with the full force.
         wanted = wp.lerp(-c.grip_force / _STIFFNESS, _STROKE, 0.5 - 0.5 * step.action[w, 4])
         step.command[w, s.grip.index] = next_opening(
             step.command[w, s.grip.index], 2.0 * arm.qpos[w, s.finger.qpos], wanted,
-            c.grip_speed * c.control_dt, c.grip_force, _STIFFNESS,
+            c.grip_speed * c.control_dt, c.grip_force,
         )  # fmt: skip
 
     @wp.func
     def evaluate(w: int, step: Step, arm: Arm, c: Any, s: PickPlaceState):
         part, half = places.free_pose(arm, w, s.part), places.half_size(arm, w, s.box)
         position, rotation = wp.transform_get_translation(part), wp.transform_get_rotation(part)
-        tcp, squeeze = tcp_position(arm, w), -arm.torque[w, s.finger.dof]
-        opening = 2.0 * arm.qpos[w, s.finger.qpos]
+        tcp, opening = tcp_position(arm, w), 2.0 * arm.qpos[w, s.finger.qpos]
+        speed = 2.0 * arm.qvel[w, s.finger.dof]
+        squeeze = pad_force(step.command[w, s.grip.index], opening, speed)
         height = position[2] - half[2]
         apart = wp.length(position - tcp)
         grasped = squeeze > _SQUEEZE and apart < half[2] + 0.005 and opening > half[0]
@@ -229,8 +228,7 @@ class PickPlace(ArticulatedTask):
         s.held[w] = wp.where(placed, s.held[w] + 1, 0)
         if not step.success[w]:
             s.place_time[w] = float(step.elapsed[w]) * c.control_dt
-            # Both ends of the time count.
-            step.success[w] = s.held[w] > int(wp.round(c.hold_seconds / c.control_dt))
+            step.success[w] = s.held[w] > int(wp.round(c.hold_seconds / c.control_dt))  # both ends
         elif not there:
             step.success[w] = False  # knocked out again
 
@@ -242,7 +240,7 @@ class PickPlace(ArticulatedTask):
         beyond = wp.length(wp.vec3(position[0] - 0.45, position[1], 0.0)) > 0.5
         step.terminated[w] = beyond or height < -0.05
         _squares, _fastest, power, _limits = joint_load(arm, w)
-        power += 2.0 * wp.abs(squeeze * arm.qvel[w, s.finger.dof])
+        power += wp.abs(arm.torque[w, s.finger.dof] * speed)
 
         step.reward[w, Term.reach] = wp.where(there, 1.0, wp.exp(-apart / 0.08))
         step.reward[w, Term.grasped] = wp.where(grasped or there, 1.0, 0.0)
@@ -263,9 +261,9 @@ class PickPlace(ArticulatedTask):
 
     @wp.func
     def reset(w: int, step: Step, arm: Arm, c: Any, s: PickPlaceState):
-        tool = episode_key(step, w, _TOOL)
+        key, area = episode_key(step, w, _TOOL), c.tool_area
         for i in range(3):
-            s.target[w][i] = _STARTS[i] + uniform(tool, i, -c.tool_area, c.tool_area)
+            s.target[w][i] = _STARTS[i] + uniform(key, i, -area, area)
         s.turn[w] = 0.0
         start_at(arm, step.command, w, top_down.tool_pose(s.target[w], 0.0))
         # The other finger comes right after, in `qpos`.
@@ -301,8 +299,9 @@ class PickPlace(ArticulatedTask):
             obs[w, Obs.goal_offset_near + i] = wp.clamp(20.0 * goal[i], -1.0, 1.0)
         obs[w, Obs.tool_turn] = turn
         obs[w, Obs.target_turn] = s.turn[w] - turn
-        obs[w, Obs.opening] = 40.0 * arm.qpos[w, s.finger.qpos]
-        obs[w, Obs.squeeze] = -0.02 * arm.torque[w, s.finger.dof]
+        opening, speed = 2.0 * arm.qpos[w, s.finger.qpos], 2.0 * arm.qvel[w, s.finger.dof]
+        obs[w, Obs.opening] = 20.0 * opening
+        obs[w, Obs.squeeze] = 0.02 * pad_force(step.command[w, s.grip.index], opening, speed)
         obs[w, Obs.part_turn] = top_down.half_turn(part_turn - turn)
         obs[w, Obs.goal_turn] = top_down.half_turn(-part_turn)
         for i in range(5):
