@@ -40,9 +40,7 @@ _HIDDEN = 3  # group of geoms that are not drawn
 
 def arm_with_gripper() -> Any:
     """The arm, with the parallel gripper on its flange, whose names begin with "gripper_"."""
-    spec = load_robot("ur5e")
-    spec.attach(load_robot("gripper_2f"), site=spec.site("tcp"), prefix="gripper_")
-    return spec
+    return load_robot("ur5e").with_tool(load_robot("gripper_2f"), prefix="gripper_").spec
 
 
 def cell_spec(*, visual: bool) -> Any:

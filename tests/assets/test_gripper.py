@@ -16,12 +16,12 @@ STIFFNESS = 4000.0
 
 @pytest.fixture(scope="module")
 def model() -> mujoco.MjModel:
-    return load_robot("gripper_2f").compile()
+    return load_robot("gripper_2f").spec.compile()
 
 
 def gripper_with_a_block(half: float, offset: float = 0.0) -> mujoco.MjModel:
     """The gripper, fixed, and a block of 0.2 kg between its pads, without gravity."""
-    spec = load_robot("gripper_2f")
+    spec = load_robot("gripper_2f").spec
     spec.option.timestep, spec.option.gravity = 0.002, [0, 0, 0]
     block = spec.worldbody.add_body(name="block", pos=[0, offset, 0.1505])
     block.add_freejoint(name="block")
@@ -108,9 +108,9 @@ def test_a_block_off_the_middle_is_centred() -> None:
 
 def test_it_mounts_on_an_arm_whose_home_stays() -> None:
     arm = load_robot("ur5e")
-    home = arm.copy().compile().key("home").qpos
-    arm.attach(load_robot("gripper_2f"), site=arm.site("tcp"), prefix="gripper_")
-    model = arm.compile()
+    both = arm.with_tool(load_robot("gripper_2f"), prefix="gripper_")
+    assert both.frames["tool"].name == "gripper_tcp"
+    home, model = arm.home, both.spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     mujoco.mj_forward(model, data)

@@ -5,7 +5,7 @@ The frame of the palm is the flange that it is mounted on: z points out, the fin
 
 from pathlib import Path
 
-from proveout.assets.mesh import export_stl, rounded_cylinder
+from proveout.assets.mesh.revolve import export_stl, rounded_cylinder
 from proveout.assets.robots.gripper_2f.parameters import (
     ARMATURE,
     DAMPING,
