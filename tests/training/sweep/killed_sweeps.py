@@ -1,4 +1,4 @@
-"""Kills a sweep just before one of its files gets its name; see test_kills.py.
+"""Kills a sweep just before one of its files gets its name; see test_sweep_kills.py.
 
 Usage: killed_sweeps.py FOLDER. Processes are forked off, each of which goes on with the same sweep
 and kills itself before its n-th file; the last one ends it. Prints how each process ended.
