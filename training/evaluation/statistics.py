@@ -79,7 +79,8 @@ def kpi_lines(result: dict[str, Any]) -> list[str]:
         if kpi["mean"] is None:
             lines.append(f"  {name:<28} undefined in every episode")
         else:
-            lines.append(f"  {name:<28} {kpi['mean']:.4g} +- {kpi['std']:.3g} {kpi['unit']}")
+            unit = "" if kpi["unit"] == "1" else f" {kpi['unit']}"
+            lines.append(f"  {name:<28} {kpi['mean']:.4g} +- {kpi['std']:.3g}{unit}")
     return lines
 
 
