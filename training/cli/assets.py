@@ -68,7 +68,7 @@ def run(arguments: Sequence[str], prog: str, text: str) -> int:
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {prog} {{{','.join(known)}}} ... ({prog} inspect --help)\n\n{text}")
-        return 0
+        raise SystemExit(0)
     if arguments[0] not in known:
         from proveout.assets.files.errors import unknown
 
