@@ -337,6 +337,8 @@ def test_a_terminal_that_is_closed_leaves_a_checkpoint(tmp_path: Path) -> None:
     command += ["--hyperparameters", *SMALL]
     child, terminal = pty.fork()
     if child == 0:
+        # Tests that are run by nohup ignore it, and so would the training, as it should.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         os.execve(sys.executable, command, TASKS)
     for _ in read_until(terminal, b"train: ", tmp_path):
         pass
