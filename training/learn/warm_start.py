@@ -37,7 +37,7 @@ _EXPLORATION = 0.1
 # behind the end of the roll-out are brought up to date.
 _EPOCHS, _LAST_EPOCHS, _VALUE_EPOCHS, _VALUE_SWEEPS = 4, 16, 4, 3
 # Steps of the optimiser in a fit, where there are few samples.
-_FEWEST_STEPS = 200
+_FEWEST_STEPS = 400
 # Observations on which the exploration is measured.
 _SPREAD = 65_536
 # Of algorithms without minibatches.
@@ -204,7 +204,8 @@ class _Clone:
 
     def _roll_out(self, steps: int, progress: Progress, stage: str, *, by_expert: bool) -> _RollOut:
         """Step the worlds on from where they are."""
-        space, told = self._model.action_space, ([], [])  # type: tuple[Any, tuple[list[int], list[int]]]
+        space = self._model.action_space
+        told: tuple[list[int], list[int]] = ([], [])
         rows: list[tuple[np.ndarray, ...]] = []
         final: list[np.ndarray] = []
         self._policy.set_training_mode(False)
@@ -224,9 +225,9 @@ class _Clone:
                 figures["error"] = f"{self.error:.3f}"
             progress.update(progress.done + self._venv.num_envs, figures)
             self._stop()
-        stacked = [np.stack(part) for part in zip(*rows, strict=True)]
+        seen, label, reward, ended = (np.stack(part) for part in zip(*rows, strict=True))
         ends = np.array(final, np.float32).reshape(-1, *self._model.observation_space.shape)
-        return _RollOut(*stacked, timeouts=told, final=ends)
+        return _RollOut(seen, label, reward, ended, timeouts=told, final=ends)
 
     def _act(self, observation: np.ndarray) -> np.ndarray:
         if self._policy.use_sde:
