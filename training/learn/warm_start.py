@@ -10,6 +10,7 @@ Reduction of Imitation Learning and Structured Prediction to No-Regret Online Le
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from proveout.training.distributed.ranks import Ranks
 from proveout.training.evaluation.evaluate import evaluate
 from proveout.training.evaluation.policy_source import Policy, expert
 from proveout.training.evaluation.statistics import sentence
+from proveout.training.learn.divergence import refuse_diverged
 from proveout.training.learn.settings import TrainConfig
 from proveout.training.presets import PRESET_OF
 from proveout.training.run.directory import Run
@@ -87,9 +89,10 @@ def warm_start(
         spec: Of the worlds.
         stop: Called often; raises when the training is to stop.
         ranks: Those that train together.
-    """
-    import time
 
+    Raises:
+        DivergedError: the networks went to infinity.
+    """
     began = time.monotonic()
     model.set_random_seed(settings.seed)
     clone = _Clone(model, venv, expert(venv.env), settings.seed, stop)
@@ -98,7 +101,12 @@ def warm_start(
     )
     samples = steps * clone.roll_outs(settings) * venv.num_envs
     with Progress("warm start", samples, unit="samples", shown=ranks.first) as progress:
-        clone.learn(steps, settings.warm_start_rounds, progress)
+        try:
+            clone.learn(steps, settings.warm_start_rounds, progress)
+        except ValueError:  # torch's, of a distribution of NaN
+            refuse_diverged(model)
+            raise
+    refuse_diverged(model)
     if isinstance(model.learning_rate, float | int):
         # The divergence of a step grows with the inverse of the variance that it is measured in.
         model.learning_rate = ranks.broadcast(model.learning_rate * min(1.0, clone.narrowed))
