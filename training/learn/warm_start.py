@@ -40,6 +40,8 @@ _EXPLORATION = 0.1
 _EPOCHS, _LAST_EPOCHS, _VALUE_EPOCHS, _VALUE_SWEEPS = 4, 16, 4, 3
 # Steps of the optimiser in a fit, where there are few samples.
 _FEWEST_STEPS = 400
+# Share of the learning rate that is left for PPO at the least.
+_LEAST_RATE = 0.02
 # Observations on which the exploration is measured.
 _SPREAD = 65_536
 # Of algorithms without minibatches.
@@ -108,8 +110,9 @@ def warm_start(
             raise
     refuse_diverged(model)
     if isinstance(model.learning_rate, float | int):
-        # The divergence of a step grows with the inverse of the variance that it is measured in.
-        model.learning_rate = ranks.broadcast(model.learning_rate * min(1.0, clone.narrowed))
+        # The divergence of a step is measured in the variance. PickPlace: 0.15 at 7e-5, 0.03 at 2e-5.
+        factor = max(_LEAST_RATE, min(1.0, clone.narrowed) ** 2)
+        model.learning_rate = ranks.broadcast(model.learning_rate * factor)
         model._setup_lr_schedule()
     model.set_random_seed(ranks.seed(settings.seed))
     venv.drain_statistics()
