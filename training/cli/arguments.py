@@ -33,6 +33,8 @@ RANGES: dict[str, dict[str, float]] = {
     "minibatches": {"low": 1, "high": 10**6},
     "rounds": {"low": 1, "high": 10**6},
     "seconds": {"above": 0, "high": 86_400},
+    "warm_start_samples": {"low": 1, "high": 10**8},
+    "warm_start_rounds": {"low": 0, "high": 1000},
     "checkpoint_interval": {"above": 0, "high": 7 * 86_400},
     "workers": {"low": 1, "high": max(8, 4 * cores())},
     "torch_threads": {"low": 1, "high": cores()},

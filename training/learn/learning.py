@@ -10,6 +10,7 @@ from proveout.envs.core.invalid import explained
 from proveout.training.distributed.ranks import Ranks
 from proveout.training.learn import checkpoint as checkpoints
 from proveout.training.learn.settings import TrainConfig
+from proveout.training.learn.warm_start import warm_start
 from proveout.training.presets import Preset, build_algorithm
 from proveout.training.run.directory import Run
 from proveout.training.run.json_files import plain
@@ -49,6 +50,9 @@ def train_policy(
         )
         _warm_up(venv, settings.seed)
         model = build_algorithm(preset, venv, seed=ranks.seed(settings.seed), device=device)
+        if settings.warm_start is not None and start is None:
+            stop = functools.partial(_stop_if_asked, signals, ranks)
+            warm_start(run, model, venv, settings, spec, stop, ranks)
         if ranks.size > 1:
             begin_together(ranks, model, venv, settings.seed)
         done, seconds = 0, 0.0
@@ -125,6 +129,16 @@ def _save(
     refuse_diverged(model)
     check_identical(ranks, model)
     checkpoints.save_checkpoint(run.checkpoints, model, venv, seconds, stop_requested, ranks)
+
+
+def _stop_if_asked(signals: Any, ranks: Ranks) -> None:
+    """Raise if a stop was asked for during the warm start, of which nothing is kept."""
+    from proveout.training.sb3.callbacks.loop import StopRequested
+
+    (number,) = ranks.highest(signals.received or 0)
+    if number:
+        ranks.say("The warm start is not kept: it begins again when the run goes on.")
+        raise StopRequested(int(number))
 
 
 def _warm_up(venv: Any, seed: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from proveout.assets.files.errors import unknown
 from proveout.envs.core.errors import ConfigError, RunError
 from proveout.training.evaluation.evaluate import DEFAULT_EPISODES
 from proveout.training.run.directory import MANIFEST, Run
@@ -19,6 +20,8 @@ def _option(default: Any, unit: str, text: str) -> Any:
 
 
 _RUNS = Path("runs")
+# What a training may begin as.
+WARM_STARTS = ("expert",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,15 @@ class TrainConfig:
     hyperparameters: tuple[str, ...] = _option(
         (), "", "key=value of the algorithm or the preset, such as learning_rate=3e-4"
     )
+    warm_start: str | None = _option(
+        None, "", "expert: first clone the task's scripted expert; None: begin from nothing"
+    )
+    warm_start_samples: int = _option(
+        500_000, "samples", "of the warm start, over all worlds and roll-outs"
+    )
+    warm_start_rounds: int = _option(
+        8, "rounds", "in which the clone acts and the expert corrects it; 0: it only imitates"
+    )
     checkpoint_interval: float = _option(30.0, "s", "time between two checkpoints")
     evaluation_episodes: int = _option(
         DEFAULT_EPISODES, "episodes", "of the evaluation at the end; 0: none"
@@ -58,6 +70,16 @@ class TrainConfig:
             )
         if self.torch_threads < 1:
             raise ConfigError(f"torch_threads must be at least 1, got {self.torch_threads}.")
+        if self.warm_start is not None and self.warm_start not in WARM_STARTS:
+            raise unknown("warm start", self.warm_start, WARM_STARTS)
+        if self.warm_start_samples < 1:
+            raise ConfigError(
+                f"warm_start_samples must be at least 1, got {self.warm_start_samples}."
+            )
+        if self.warm_start_rounds < 0:
+            raise ConfigError(
+                f"warm_start_rounds must not be negative, got {self.warm_start_rounds}."
+            )
         if self.evaluation_episodes < 0:
             raise ConfigError(
                 f"evaluation_episodes must not be negative, got {self.evaluation_episodes}."

@@ -20,6 +20,7 @@ from proveout.training.learn.finish import finish
 from proveout.training.learn.hyperparameters import parse_hyperparameters
 from proveout.training.learn.learning import train_policy
 from proveout.training.learn.settings import ResumeConfig, TrainConfig, settings_of
+from proveout.training.learn.warm_start import check_warm_start
 from proveout.training.presets import Preset, make_preset, run_preset
 from proveout.training.run.directory import POLICY, Run
 from proveout.training.run.failures import one_line
@@ -78,6 +79,7 @@ def train(
                 raise ConfigError(f"{key} is given twice: as a flag and among --hyperparameters.")
             overrides[key] = getattr(settings, key)
     preset = make_preset(settings.algo, task.presets, overrides)
+    check_warm_start(settings, env_id, task, config)
     with joined(settings.algo, settings.device) as ranks, contextlib.ExitStack() as held:
         made: Run | None = None
         if ranks.first:

@@ -90,6 +90,7 @@ _OPTIONAL: dict[str, _Kind] = {
     "device": _TEXT,
     "workers": _PROCESSES,
     "resumed": _OBJECTS,
+    "warm_start": _OBJECT,
     "policies": _OBJECT,
     # Earlier releases wrote these without telling of which policy: they are read by nobody.
     "num_timesteps": _SAMPLES,
@@ -105,6 +106,9 @@ _TRAIN: dict[str, _Kind] = {
     "workers": _or_null(_PROCESSES),
     "torch_threads": _whole(1, 1024),
     "hyperparameters": _TEXTS,
+    "warm_start": _or_null(("expert", lambda v: v == "expert")),
+    "warm_start_samples": _whole(1, 10**8),
+    "warm_start_rounds": _whole(0, 1000),
     "checkpoint_interval": _or_null(_number(0.0, 1e300)),  # null: none between
     "evaluation_episodes": _whole(0, MAX_SAMPLES),
     "video": _FLAG,

@@ -157,6 +157,8 @@ SETTINGS: list[tuple[str, Any, str]] = [
     ("train", [], "'train' must be a JSON object"),
     ("train.seed", "x", "'train.seed' must be a whole number"),
     ("train.torch_threads", 99_999_999, "'train.torch_threads' must be a whole number"),
+    ("train.warm_start", "exprt", "'train.warm_start' must be expert, or null"),
+    ("train.warm_start_rounds", -1, "'train.warm_start_rounds' must be a whole number"),
     ("train.checkpoint_interval", "x", "'train.checkpoint_interval' must be a number"),
     ("train.checkpoint_interval", 0.0, "'train' is damaged .*checkpoint_interval"),
     ("train.hyperparameters", 5, "'train.hyperparameters' must be a list"),
