@@ -53,9 +53,14 @@ def check_warm_start(settings: TrainConfig, env_id: str, task: Any, config: Any)
     """Refuse a warm start that cannot be.
 
     Raises:
-        ConfigError: the algorithm has no Gaussian policy, or the task no expert.
+        ConfigError: the algorithm has no Gaussian policy, or the task no expert; or numbers of a
+            warm start without one.
     """
     if settings.warm_start is None:
+        plain = type(settings)
+        for name in ("warm_start_samples", "warm_start_rounds"):
+            if getattr(settings, name) != getattr(plain, name):
+                raise ConfigError(f"{name} is of a warm start; add --warm-start expert.")
         return
     if PRESET_OF.get(settings.algo, settings.algo) not in _GAUSSIAN:
         raise ConfigError(

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.errors import ConfigError, unknown
-from proveout.training.bridges.optional import optional_module
 
 METHODS = ("random", "latin-hypercube", "sobol", "saltelli")
 DISTRIBUTIONS = ("uniform", "log-uniform", "normal")
@@ -318,7 +317,8 @@ class Space:
         """Points of the unit cube, (n, dimensions)."""
         if self.method == "random":
             return np.random.default_rng(self.seed).random((self.points, dimensions))
-        qmc = optional_module("scipy.stats.qmc", "sweep", "scipy")
+        from scipy.stats import qmc
+
         if self.method == "latin-hypercube":
             hypercube: np.ndarray = qmc.LatinHypercube(dimensions, rng=self.seed).random(
                 self.points

@@ -13,6 +13,7 @@ import torch
 from fake_env import ID, PointConfig, PointExpert, PointTask, PointVectorEnv
 
 from proveout.assets.files.errors import ProveoutError
+from proveout.envs.core.errors import ConfigError
 from proveout.policies.normalize import normalizers
 from proveout.training.cli.program import main
 from proveout.training.evaluation.evaluate import evaluate
@@ -149,7 +150,8 @@ def test_a_run_tells_what_its_clone_reached(
     evaluation = run.evaluation()
     assert evaluation is not None
     assert evaluation["success_rate"] >= 0.95  # PPO goes on from the clone
-    without = train(ID, None, settings(tmp_path, warm_start=None, evaluation_episodes=40))
+    plain = TrainConfig(runs=tmp_path, total_timesteps=1024, evaluation_episodes=40, video=False)
+    without = train(ID, None, plain)
     started = without.evaluation()
     assert started is not None
     assert started["success_rate"] < 0.8  # as many samples from nothing
@@ -179,16 +181,16 @@ def test_the_same_seed_is_the_same_clone(tmp_path: Path) -> None:
 def test_without_the_flag_nothing_is_different(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other settings of the warm start change nothing, and its code is not reached."""
+    """Its code is not reached, and its numbers are refused."""
     monkeypatch.setattr(learning, "warm_start", lambda *_: 1 / 0)
     plain = train(
         ID,
         None,
         TrainConfig(runs=tmp_path, total_timesteps=1024, evaluation_episodes=0, video=False),
     )
-    told = train(ID, None, settings(tmp_path, warm_start=None))
-    assert same(plain, told)
-    assert "warm_start" not in told.manifest
+    assert "warm_start" not in plain.manifest
+    with pytest.raises(ConfigError, match="warm_start_samples is of a warm start; add"):
+        train(ID, None, settings(tmp_path, warm_start=None))
 
 
 @pytest.mark.usefixtures("hasty")
