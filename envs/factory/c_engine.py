@@ -20,6 +20,7 @@ import warp as wp
 
 from proveout.envs.core.graph import on_host
 from proveout.envs.core.invalid import Invalid
+from proveout.envs.factory.c_fields import ModelFields
 from proveout.envs.factory.c_state import INTEGRATION, IntegrationStates
 from proveout.envs.factory.engine import ArticulatedEngine, Capacities
 
@@ -53,12 +54,7 @@ class CEngine(ArticulatedEngine):
             # It looks at boxes around a body's geoms of the model's own sizes.
             self._c_model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
         self._states = IntegrationStates(model, self.data)
-        # Numbers of the model that differ between worlds: where they go, and those of all worlds.
-        self._fields: list[tuple[np.ndarray, np.ndarray]] = []
-        for name in self._batched:
-            there = getattr(self._c_model, name)
-            values = getattr(self.model, name).numpy()
-            self._fields.append((there, values.reshape(num_worlds, *there.shape)))
+        self._fields = ModelFields(self._c_model, self.model, self._batched, num_worlds)
         self._torque = self.data.qfrc_actuator.numpy()
         self._sensors = self.data.sensordata.numpy()
         self._reasons = self._reason.numpy()
@@ -115,11 +111,11 @@ class CEngine(ArticulatedEngine):
         """
         states, rows, model = self._states, self._states.rows, self._c_model
         states.take_over()
+        self._fields.update()
         self._contacts = 0
         for world in range(self.num_worlds):
             data, row = self._c_data, rows[world]
-            for there, values in self._fields:
-                there[...] = values[world]
+            self._fields.put(world)
             mujoco.mj_setState(model, data, row, INTEGRATION)
             try:
                 if commands:
