@@ -145,7 +145,8 @@ def make_task(
         config = cls.config_class()
     elif isinstance(config, Mapping):
         config = cls.config_class.from_dict(config)
-    return cls(with_max_episode_steps(config, max_episode_steps)).with_physics(physics)
+    task = cls(with_max_episode_steps(config, max_episode_steps))
+    return task if physics == "warp" else task.with_physics(physics)
 
 
 def make_single(
