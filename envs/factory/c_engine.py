@@ -20,6 +20,7 @@ import warp as wp
 
 from proveout.envs.core.graph import on_host
 from proveout.envs.core.invalid import Invalid
+from proveout.envs.factory.c_data import MEASURED, FilledData
 from proveout.envs.factory.c_fields import ModelFields
 from proveout.envs.factory.c_state import INTEGRATION, IntegrationStates
 from proveout.envs.factory.engine import ArticulatedEngine, Capacities
@@ -55,11 +56,12 @@ class CEngine(ArticulatedEngine):
             self._c_model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
         self._states = IntegrationStates(model, self.data)
         self._fields = ModelFields(self._c_model, self.model, self._batched, num_worlds)
-        self._torque = self.data.qfrc_actuator.numpy()
-        self._sensors = self.data.sensordata.numpy()
+        arrays = {name: getattr(self.data, name).numpy() for name in MEASURED}
+        self._measured = {name: array for name, array in arrays.items() if array.size}
         self._reasons = self._reason.numpy()
         self._slots: list[wp.array] = []
         self._contacts = 0
+        self.data = FilledData(self.data)
         self._renew()
 
     def _renew(self) -> None:
@@ -67,6 +69,9 @@ class CEngine(ArticulatedEngine):
         self._c_data = mujoco.MjData(self._c_model)
         self._warnings = self._c_data.warning.number
         self._warnings[:] = _TOLD
+        self._outputs = [
+            (known, getattr(self._c_data, name)) for name, known in self._measured.items()
+        ]
 
     def state(self) -> dict[str, wp.array]:
         """That of the arrays, and the exact one."""
@@ -129,8 +134,8 @@ class CEngine(ArticulatedEngine):
                 self._renew()
                 continue
             mujoco.mj_getState(model, data, row, INTEGRATION)
-            self._torque[world] = data.qfrc_actuator
-            self._sensors[world] = data.sensordata
+            for known, exact in self._outputs:
+                known[world] = exact
             self._contacts += data.ncon
             if (self._warnings != _TOLD).any():
                 self._note_warnings(world)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from toy_tasks import Boxes, BoxesConfig, Pendulum, PendulumConfig, switched_on
 
-from proveout.envs.core.errors import ConfigError, DeviceError, StateError, UnknownNameError
+from proveout.envs.core.errors import (
+    ConfigError,
+    DeviceError,
+    ModelError,
+    StateError,
+    UnknownNameError,
+)
 from proveout.envs.core.invalid import Invalid
 from proveout.envs.core.registry import make_task, make_vector
 from proveout.envs.core.vector_env import WarpVectorEnv
@@ -64,8 +70,9 @@ def test_a_world_is_a_plain_loop_of_mujoco_c_to_the_last_bit():
         row, data = in_mujoco_c(model, start, world, actions[:, world], env.config.decimation)
         np.testing.assert_array_equal(end["engine/integration"][world], row)
         np.testing.assert_array_equal(end["engine/qpos"][world], data.qpos.astype(np.float32))
-        torque = env._pool.engine.data.qfrc_actuator.numpy()[world]
-        np.testing.assert_array_equal(torque, data.qfrc_actuator.astype(np.float32))
+        for name in ("qacc", "qfrc_actuator", "actuator_force"):
+            measured = getattr(env._pool.engine.data, name).numpy()[world]
+            np.testing.assert_array_equal(measured, getattr(data, name).astype(np.float32))
     assert env.contacts_per_world() > 4, "they lie on the floor"
     env.close()
 
@@ -242,6 +249,20 @@ def test_what_physics_c_is_not_for():
     for device in ("cuda", "cuda:0"):
         with pytest.raises(DeviceError, match=f"physics 'c' runs on the CPU and not on '{device}'"):
             make_vector(PICK_PLACE, 2, physics="c", device=device)
+
+
+class Nosy(Boxes):
+    """Boxes that look at contacts, which MuJoCo C keeps to itself."""
+
+    def build(self, sim):
+        super().build(sim)
+        self._contacts = sim.engine.data.nacon
+
+
+def test_what_only_one_engine_fills_is_refused():
+    make(Nosy(BoxesConfig()), 1, "warp").close()
+    with pytest.raises(ModelError, match=r"data\.nacon is not filled with physics 'c'"):
+        make(Nosy(BoxesConfig()), 1)
 
 
 def test_the_task_itself_keeps_its_physics():
