@@ -115,6 +115,7 @@ class CEngine(ArticulatedEngine):
             commands: Of each physics step, (N, actuators); empty where they stay as they are.
         """
         states, rows, model = self._states, self._states.rows, self._c_model
+        quiet = [_TOLD] * len(self._warnings)
         states.take_over()
         self._fields.update()
         self._contacts = 0
@@ -137,7 +138,7 @@ class CEngine(ArticulatedEngine):
             for known, exact in self._outputs:
                 known[world] = exact
             self._contacts += data.ncon
-            if (self._warnings != _TOLD).any():
+            if self._warnings.tolist() != quiet:
                 self._note_warnings(world)
         states.hand_back()
 
