@@ -78,20 +78,23 @@ def test_a_world_is_a_plain_loop_of_mujoco_c_to_the_last_bit():
 
 
 def test_both_engines_move_a_part_and_an_arm_alike():
-    """PickPlace with random actions over half a second: 0.2 mm and 1 mrad in the observation.
+    """PickPlace with random actions over half a second, and the part settling on the bench.
 
-    Both solve the same equations; Warp does so in float32, with other orders of summation, and
-    stops its solver at another residual. The part stands on four corners all the time.
+    The tool within 1e-6 m and rad, ten times float32's rounding. The part begins exactly on the
+    bench, so that rounding decides whether it touches in the first physics step: that is the way
+    of one step of free fall, g dt^2, which the soft contact takes back within the half second.
     """
     task = make_task(PICK_PLACE)
     envs = {physics: make(task, 4, physics) for physics in ("warp", "c")}
     actions = random_actions(envs["c"], 10)
     found = {physics: roll_out(env, actions)[0] for physics, env in envs.items()}
     np.testing.assert_array_equal(found["c"][0], found["warp"][0])
-    slices = task.layout.slices
-    for name, bound in (("tool_position", 2e-4), ("part_offset", 2e-4), ("tool_turn", 1e-3)):
-        difference = np.abs(found["c"] - found["warp"])[..., slices[name]]
-        assert difference.max() < bound, (name, difference.max())
+    difference, slices = np.abs(found["c"] - found["warp"]), task.layout.slices
+    for name in ("tool_position", "tool_turn", "opening"):
+        assert difference[..., slices[name]].max() < 1e-6, name
+    part = difference[..., slices["part_offset"]].max(axis=(1, 2))
+    assert part.max() < 9.81 * task.config.physics_dt**2
+    assert part[-1] < 1e-6
     assert np.abs(found["c"][-1] - found["c"][0])[:, slices["tool_position"]].max() > 0.02
     for env in envs.values():
         env.close()
