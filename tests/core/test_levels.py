@@ -78,7 +78,9 @@ def test_what_the_level_switches_off_is_refused_by_name():
     env = WarpVectorEnv(
         Levels(LevelConfig(randomization=LevelGroup(level="off"))), 2, device="cpu", workers=1
     )
-    with pytest.raises(ConfigError, match=r"'offset' is switched off by config\.randomization\.level"):
+    with pytest.raises(
+        ConfigError, match=r"'offset' is switched off by config\.randomization\.level"
+    ):
         env.reset(seed=0, options={"parameters": {"offset": 1.0}})
 
 
