@@ -52,6 +52,11 @@ class RoadEngine(Engine):
         bodies: Likewise, (1 or num_worlds, num_agents) `Body`.
     """
 
+    kernel_modules = tuple(
+        f"proveout.envs.driving.{name}"
+        for name in ("road_kernels", "traffic.leaders", "metrics.collision", "agents")
+    )
+
     def __init__(
         self,
         network: RoadNetwork | Sequence[RoadNetwork],

@@ -90,6 +90,17 @@ class ArticulatedEngine(Engine):
         ModelError: MuJoCo Warp cannot run the model.
     """
 
+    # Of MuJoCo Warp's the largest that it does not make for each model; the longest come first.
+    kernel_modules = (
+        "mujoco_warp._src.forward",
+        "mujoco_warp._src.smooth",
+        "mujoco_warp._src.passive",
+        "mujoco_warp._src.derivative",
+        "mujoco_warp._src.solver",
+        "proveout.envs.factory.articulated_kernels",
+        "proveout.envs.factory.refresh",
+    )
+
     def __init__(
         self,
         model: Any,
