@@ -44,10 +44,17 @@ class CEngine(ArticulatedEngine):
     The room for contacts and constraints is the memory of the model (`MjSpec.memory`).
     """
 
+    kernel_modules = (*ArticulatedEngine.kernel_modules, "proveout.envs.factory.c_state")
+
     def __init__(
-        self, model: Any, num_worlds: int, device: wp.Device, randomized: Sequence[str] = ()
+        self,
+        model: Any,
+        num_worlds: int,
+        device: wp.Device,
+        randomized: Sequence[str] = (),
+        written: Sequence[str] = (),
     ) -> None:
-        super().__init__(model, num_worlds, _NO_ROOM, device, randomized)
+        super().__init__(model, num_worlds, _NO_ROOM, device, randomized, written)
         self._c_model = copy.copy(model)
         # A state that is not sound stays as it is, to be told.
         self._c_model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET

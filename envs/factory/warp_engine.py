@@ -15,6 +15,16 @@ from proveout.envs.factory.engine import ArticulatedEngine, Capacities
 class WarpEngine(ArticulatedEngine):
     """N worlds of one compiled model; see `ArticulatedEngine`."""
 
+    # Of MuJoCo Warp's the largest that it does not make for each model; the longest come first.
+    kernel_modules = (
+        "mujoco_warp._src.forward",
+        "mujoco_warp._src.smooth",
+        "mujoco_warp._src.passive",
+        "mujoco_warp._src.derivative",
+        "mujoco_warp._src.solver",
+        *ArticulatedEngine.kernel_modules,
+    )
+
     def __init__(
         self,
         model: Any,
@@ -22,8 +32,9 @@ class WarpEngine(ArticulatedEngine):
         capacities: Capacities,
         device: wp.Device,
         randomized: Sequence[str] = (),
+        written: Sequence[str] = (),
     ) -> None:
-        super().__init__(model, num_worlds, capacities, device, randomized)
+        super().__init__(model, num_worlds, capacities, device, randomized, written)
         import mujoco_warp
 
         self._mjw = mujoco_warp
