@@ -48,6 +48,7 @@ class LaneOrigin:
         road: Id. section: Index. lane: Number.
         begin: s [m] of the road where traffic enters it. end: Where it leaves; smaller than `begin`
             where it goes against s.
+        limited: Whether the file has a speed limit for it.
     """
 
     road: str
@@ -55,6 +56,7 @@ class LaneOrigin:
     lane: int
     begin: float
     end: float
+    limited: bool
 
     @property
     def travel(self) -> int:
@@ -181,6 +183,7 @@ class _Builder:
             columns["left_edge"], columns["right_edge"] = (
                 columns["right_edge"], columns["left_edge"],
             )  # fmt: skip
+        limit = _limit(road, index, lane, 0.5 * (a + b))
         s = columns.pop("s")
         columns["station"] = s - a if travel > 0 else b - s
         # A heading near zero is resolved best in single precision.
@@ -191,24 +194,13 @@ class _Builder:
         self._lanes.append(
             {
                 "first_point": self._points, "num_points": len(s), "length": length,
-                "speed_limit": self._limit(road, index, lane, 0.5 * (a + b)), "left": -1,
+                "speed_limit": self._speed_limit if limit is None else limit, "left": -1,
                 "right": -1, "road": number,
             }
         )  # fmt: skip
         self._points += len(s)
         begin, end = (a, b) if travel > 0 else (b, a)
-        self.origins.append(LaneOrigin(road.id, index, lane.id, begin, end))
-
-    def _limit(self, road: Road, index: int, lane: Lane, s: float) -> float:
-        """The limit at s [m/s]: of the lane, of the road, or the one for all."""
-        limit: float | None = None
-        for start, _kind, of_road in road.kinds:
-            if start <= s:
-                limit = of_road
-        for start, of_lane in lane.speeds:
-            if road.sections[index].s + start <= s:
-                limit = of_lane
-        return self._speed_limit if limit is None else limit
+        self.origins.append(LaneOrigin(road.id, index, lane.id, begin, end, limit is not None))
 
     def _sample(
         self, road: Road, index: int, lane: Lane, a: float, b: float
@@ -342,6 +334,18 @@ class _Builder:
                     f"{joint.b.road!r} meet head on; the link is left out",
                 )
         return pairs
+
+
+def _limit(road: Road, index: int, lane: Lane, s: float) -> float | None:
+    """The limit at s [m/s]: of the lane, else of the road, else None."""
+    limit: float | None = None
+    for start, _kind, of_road in road.kinds:
+        if start <= s:
+            limit = of_road
+    for start, of_lane in lane.speeds:
+        if road.sections[index].s + start <= s:
+            limit = of_lane
+    return limit
 
 
 def _middle(road: Road, index: int, lane: Lane, s: Floats) -> tuple[Floats, Floats, Floats, Floats]:
