@@ -7,7 +7,7 @@ line.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -416,3 +416,31 @@ def join(*networks: RoadNetwork) -> RoadNetwork:
     arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
     meshes = tuple(mesh for network in networks for mesh in network.meshes)
     return RoadNetwork(**arrays, **links, meshes=meshes)
+
+
+def connect(network: RoadNetwork, links: Mapping[int, Sequence[int]]) -> RoadNetwork:
+    """Let lanes go on to others, besides those that they go on to already.
+
+    Args:
+        network: Of all these lanes, as `join` makes it.
+        links: For a lane, those that begin where it ends.
+
+    Raises:
+        ModelError: A lane that is not there, is named twice, or begins elsewhere.
+    """
+    successors = [list(lanes) for lanes in network.successors]
+    predecessors = [list(lanes) for lanes in network.predecessors]
+    for lane, following in links.items():
+        for successor in following:
+            for number in (lane, successor):
+                if not 0 <= number < network.num_lanes:
+                    raise ModelError(
+                        f"connect() names lane {number}; there are 0 ... {network.num_lanes - 1}."
+                    )
+            successors[lane].append(successor)
+            predecessors[successor].append(lane)
+    return replace(
+        network,
+        successors=tuple(map(tuple, successors)),
+        predecessors=tuple(map(tuple, predecessors)),
+    )
