@@ -21,6 +21,8 @@ from proveout.assets.opendrive.reader import Element, Reader
 
 _NEWEST, _OLDEST = 8, 4  # minor versions of 1.x
 _ENDS = ("start", "end")
+# Elements of a kind that are read, so that no file takes more than minutes.
+_MOST = {"geometry": 100_000, "lane": 100_000}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ def read_document(path: Path) -> Document:
     reader = Reader(path)
     if reader.root.tag != "OpenDRIVE":
         raise reader.error(reader.root, "is not <OpenDRIVE>; give a road file.")
+    for name, most in _MOST.items():
+        count = sum(1 for _ in reader.root.iter(name))
+        if count > most:
+            raise reader.error(
+                reader.root, f"has {count} elements <{name}>; at most {most} are read."
+            )
     header = reader.required(reader.root, "header")
     version = _version(reader, header)
     reference = reader.one(header, "geoReference")

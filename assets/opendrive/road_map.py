@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proveout.assets.files.errors import ModelError, unknown
 from proveout.assets.opendrive.compile import LaneOrigin, compile_network
@@ -30,6 +31,8 @@ from proveout.assets.opendrive.parse import Document, read_document
 from proveout.assets.opendrive.search import LaneSearch
 from proveout.assets.road import RoadNetwork
 from proveout.assets.routes import Route, route_through
+
+Floats = NDArray[np.float64]
 
 _PAST_END = 1e-3  # m, by which an s may be past the end of its road
 _FAR = 10_000.0  # m: coordinates beyond it move the origin
@@ -129,9 +132,8 @@ class RoadMap:
             ModelError: s is not on it.
         """
         found, at = self._at(road, s)
-        point = surface_point(found, at, np.array([t]), h)[0]
         _x, _y, heading, *_ = found.line.evaluate(at)
-        return self._pose(found, at, point, float(heading[0]))
+        return Pose(*(float(v) for v in _poses(found, at, np.array([t]), h, heading)[0]))
 
     def lane_pose(
         self, road: str, lane: int, s: float, offset: float = 0.0, h: float = 0.0
@@ -144,14 +146,27 @@ class RoadMap:
             UnknownNameError: No such road.
             ModelError: s is not on it, or it has no such lane there.
         """
-        found, at = self._at(road, s)
-        index = self._section_with(found, lane, s)
-        section = found.sections[index]
-        t = float(lane_centre(found, section, lane, at)[0, 0]) + offset
-        lift = float(lane_height(section, lane, at, 0.5)[0])
-        point = surface_point(found, at, np.array([t]), h + lift)[0]
-        _x, _y, heading = centre_pose(found, index, lane, at)
-        return self._pose(found, at, point, float(heading[0]))
+        row = self.lane_poses(road, lane, np.array([s]), np.array([offset]), h)[0]
+        return Pose(*(float(v) for v in row))
+
+    def lane_poses(
+        self, road: str, lane: int, s: Floats, offset: Floats | float = 0.0, h: float = 0.0
+    ) -> Floats:
+        """`lane_pose` for many places of a lane: rows of x, y, z, heading, pitch, roll, (n, 6)."""
+        s = np.asarray(s, np.float64)
+        offset = np.broadcast_to(np.asarray(offset, np.float64), s.shape)
+        rows = np.empty((len(s), 6))
+        sections = np.array([self._section_with(self._at(road, v)[0], lane, v) for v in s], int)
+        for index in np.unique(sections):
+            on = sections == index
+            found = self.roads[road]
+            at = np.clip(s[on], 0.0, found.length)
+            section = found.sections[index]
+            t = lane_centre(found, section, lane, at)[0] + offset[on]
+            lift = lane_height(section, lane, at, 0.5)
+            _x, _y, heading = centre_pose(found, int(index), lane, at)
+            rows[on] = _poses(found, at, t, h + lift, heading)
+        return rows
 
     def lane_t(self, road: str, lane: int, s: float) -> float:
         """t of a lane's middle [m]; of lane 0, the middle of the road."""
@@ -258,7 +273,7 @@ class RoadMap:
     def _search(self) -> LaneSearch:
         return LaneSearch(self.roads)
 
-    def _at(self, road: str, s: float) -> tuple[Road, np.ndarray]:
+    def _at(self, road: str, s: float) -> tuple[Road, Floats]:
         if road not in self.roads:
             raise unknown("road", road, self.roads)
         found = self.roads[road]
@@ -278,10 +293,12 @@ class RoadMap:
             f"{sorted(k for k in road.sections[index].lanes if k)}."
         )
 
-    def _pose(self, road: Road, s: np.ndarray, point: np.ndarray, heading: float) -> Pose:
-        x, y, z = (float(value) for value in point)
-        pitch = -float(np.arctan(road.elevation(s, 1)[0]))
-        return Pose(x, y, z, heading, pitch, float(road.superelevation(s)[0]))
+
+def _poses(road: Road, s: Floats, t: Floats, h: Floats | float, heading: Floats) -> Floats:
+    """Rows of x, y, z, heading, pitch, roll."""
+    pitch = -np.arctan(road.elevation(s, 1))
+    roll = road.superelevation(s)
+    return np.column_stack([surface_point(road, s, t, h), heading, pitch, roll])
 
 
 def load_road(

@@ -92,6 +92,11 @@ def test_a_road_that_is_too_long_is_refused_before_memory_is_taken(load):
         )  # fmt: skip
 
 
+def test_a_file_of_very_many_pieces_is_refused_at_once(load):
+    with pytest.raises(ModelError, match="has 100001 elements <geometry>; at most 100000 are read"):
+        load(road(plan="<geometry/>" * 100_001))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"spacing": 0.0}, "spacing=0.0"), ({"speed_limit": float("nan")}, "speed_limit=nan")],

@@ -261,6 +261,15 @@ def test_places_are_found_again(hilly, s, number, across):
     assert hilly.pose("1", place.s, place.t).x == pytest.approx(pose.x, abs=1e-6)
 
 
+def test_many_poses_are_those_of_one_by_one(hilly):
+    s, offset = np.linspace(0.0, 120.0, 7), np.linspace(-1.0, 1.0, 7)
+    rows = hilly.lane_poses("1", -2, s, offset, h=0.3)
+    for row, at, aside in zip(rows, s, offset, strict=True):
+        pose = hilly.lane_pose("1", -2, at, aside, h=0.3)
+        one = (pose.x, pose.y, pose.z, pose.heading, pose.pitch, pose.roll)
+        np.testing.assert_allclose(row, one, rtol=0, atol=1e-12)
+
+
 def test_beside_the_road_the_nearest_lane_is_told(hilly, load):
     found = load(road())
     place = found.locate(50.0, 10.0)
