@@ -1,9 +1,14 @@
+import os
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pytest
 import warp as wp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proveout.assets.opendrive.road_map import load_road
 from proveout.assets.road import bend, join, motorway
 from proveout.envs.driving.roads.grid import LaneGrid, find_lane, find_lane_along, lane_grid
 from proveout.envs.driving.roads.lanes import LaneArrays, lane_arrays, lane_point
@@ -52,13 +57,16 @@ def _find(
     out[i, 2] = d
 
 
+@cache
+def _both():
+    return lane_arrays(MAPS, "cpu"), lane_grid(MAPS, "cpu")
+
+
 def _run(kernel, maps, columns, width):
     out = wp.zeros((len(columns[0]), width), dtype=float, device="cpu")
     arrays = [wp.array(np.asarray(c), dtype=kind, device="cpu") for c, kind in columns_of(columns)]
-    wp.launch(
-        kernel, dim=len(columns[0]),
-        inputs=[lane_arrays(maps, "cpu"), lane_grid(maps, "cpu"), *arrays, out], device="cpu",
-    )  # fmt: skip
+    built = _both() if maps is MAPS else (lane_arrays(maps, "cpu"), lane_grid(maps, "cpu"))
+    wp.launch(kernel, dim=len(columns[0]), inputs=[*built, *arrays, out], device="cpu")
     return out.numpy().astype(np.float64)
 
 
@@ -120,3 +128,25 @@ def test_a_large_map_has_larger_cells():
     out = _run(_find, n, (np.zeros(2, int), np.array([20.0, 30_020.0]), np.array([0.0, 40_000.5]),
                           np.zeros(2)), 3)  # fmt: skip
     np.testing.assert_allclose(out, [[0, 20.0, 0.0], [1, 20.0, 0.5]], atol=0.01)
+
+
+PUBLIC = Path(os.environ.get("PROVEOUT_DATA") or "nowhere") / "openscenario"
+
+
+@pytest.mark.skipif(not PUBLIC.is_dir(), reason="PROVEOUT_DATA names no maps")
+def test_points_of_public_maps_are_found_within_a_centimetre():
+    networks = [load_road(path, surface=False).network for path in sorted(PUBLIC.rglob("*.xodr"))]
+    rng = np.random.default_rng(0)
+    base, columns = 0, []
+    for number, network in enumerate(networks):
+        lane = rng.integers(0, network.num_lanes, 300)
+        at = rng.uniform(0.0, 1.0, 300)
+        point = network.first_point[lane] + (at * (network.num_points[lane] - 1)).astype(int)
+        d = rng.uniform(-0.45, 0.45, 300) * network.width[point]
+        columns.append((np.full(300, number), lane + base, at * network.length[lane], d))
+        base += network.num_lanes
+    out = _run(
+        _there_and_back, networks, [np.concatenate(c) for c in zip(*columns, strict=True)], 4
+    )
+    assert out[:, 0].min() >= 0
+    assert out[:, 3].max() < 0.01

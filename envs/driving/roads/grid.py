@@ -6,6 +6,7 @@ the lanes that pass near it.
 # mypy: disable-error-code="valid-type"
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -29,48 +30,58 @@ _BESIDE = wp.constant(1.0e3)  # how bad it is not to be on a lane
 
 
 @wp.struct
+class GridMap:
+    """The grid of one map: its cells lie along y first, from `first_cell` on."""
+
+    x: float  # of the first cell's corner [m]
+    y: float
+    size: float  # of a cell [m]
+    columns: int  # along x
+    rows: int  # along y
+    first_cell: int
+
+
+@wp.struct
+class GridEntry:
+    """A lane near a cell."""
+
+    lane: int  # of the table of all maps
+    s: float  # arc length where it is near [m]
+
+
+@wp.struct
 class LaneGrid:
-    """Cells of all maps, one map after the other; in a map, along y first.
+    """Cells of all maps; the entries of a cell are `entry[first[cell]:first[cell + 1]]`."""
 
-    Entries of a cell are `lane[first[cell]:first[cell + 1]]`, likewise `s`.
-    """
-
-    # (num_maps,): x and y of the first cell's corner, size of a cell [m]
-    corner: wp.array[wp.vec3]
-    # (num_maps,): cells along x and along y, index of the first cell
-    shape: wp.array[wp.vec3i]
-    # (all cells + 1,):
-    first: wp.array[int]
-    # (all entries,): lane of the table of all maps, and arc length near the cell [m]
-    lane: wp.array[int]
-    s: wp.array[float]
+    maps: wp.array[GridMap]  # (num_maps,)
+    first: wp.array[int]  # (all cells + 1,)
+    entry: wp.array[GridEntry]  # (all entries,)
 
 
 def lane_grid(maps: RoadNetwork | Sequence[RoadNetwork], device: wp.Device | str) -> LaneGrid:
     """The grid of a network, or of several, in the order of `lane_arrays`."""
     networks = [maps] if isinstance(maps, RoadNetwork) else list(maps)
-    corners, shapes, counts, lanes, arcs = [], [], [], [], []
+    rows, counts, entries = [], [], []
     first_cell = first_lane = 0
     for network in networks:
         corner, shape, cell, lane, s = _entries(network)
-        corners.append(corner)
-        shapes.append((*shape, first_cell))
+        rows.append((*corner, *shape, first_cell))
         counts.append(np.bincount(cell, minlength=shape[0] * shape[1]))
-        lanes.append(lane + first_lane)
-        arcs.append(s)
+        entries.append(np.rec.fromarrays([lane + first_lane, s]))
         first_cell += shape[0] * shape[1]
         first_lane += network.num_lanes
+    first = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int32)
+
+    def put(values: np.ndarray, struct: Any) -> wp.array:
+        table = np.zeros(len(values), struct.numpy_dtype())
+        for name, given in zip(struct.vars, values.dtype.names or (), strict=True):
+            table[name] = values[given]
+        return wp.array(table, dtype=struct, device=device)
+
     grid = LaneGrid()
-    first = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-
-    def put(values: np.ndarray, kind: type, dtype: type) -> wp.array:
-        return wp.array(np.asarray(values, dtype), dtype=kind, device=device)
-
-    grid.corner = put(np.array(corners), wp.vec3, np.float32)
-    grid.shape = put(np.array(shapes), wp.vec3i, np.int32)
-    grid.first = put(first, int, np.int32)
-    grid.lane = put(np.concatenate(lanes), int, np.int32)
-    grid.s = put(np.concatenate(arcs), float, np.float32)
+    grid.maps = put(np.rec.fromrecords(rows), GridMap)
+    grid.first = wp.array(first, dtype=int, device=device)
+    grid.entry = put(np.concatenate(entries), GridEntry)
     return grid
 
 
@@ -145,18 +156,22 @@ def _find(
     best_s = wp.float32(0.0)
     best_d = wp.float32(0.0)
     least = wp.float32(wp.inf)
-    if number >= 0 and number < grid.shape.shape[0]:
-        corner = grid.corner[number]
-        shape = grid.shape[number]
-        column = (x - corner[0]) / corner[2]
-        row = (y - corner[1]) / corner[2]
+    if number >= 0 and number < grid.maps.shape[0]:
+        cells = grid.maps[number]
+        column = (x - cells.x) / cells.size
+        row = (y - cells.y) / cells.size
         # False of a NaN, too.
-        inside = column >= 0.0 and row >= 0.0 and column < float(shape[0]) and row < float(shape[1])
+        inside = (
+            column >= 0.0
+            and row >= 0.0
+            and column < float(cells.columns)
+            and row < float(cells.rows)
+        )
         if inside:
-            cell = shape[2] + int(column) * shape[1] + int(row)
+            cell = cells.first_cell + int(column) * cells.rows + int(row)
             for k in range(grid.first[cell], grid.first[cell + 1]):
-                lane = grid.lane[k]
-                s, d = project_on(road, lane, grid.s[k], x, y, _ITERATIONS)
+                lane = grid.entry[k].lane
+                s, d = project_on(road, lane, grid.entry[k].s, x, y, _ITERATIONS)
                 index, fraction = bracket(road, lane, s)
                 between = wp.clamp(fraction, 0.0, 1.0)
                 width = road.section[index][0]
