@@ -74,7 +74,7 @@ class Lane:
     Attributes:
         id: Positive to the left of the reference line, negative to the right, 0 the middle.
         kind: Its type, "driving" and so on.
-        level: Whether it is horizontal across, whatever the superelevation.
+        level: Whether the file wants it horizontal across, whatever the superelevation.
         direction: "standard", "reversed" or "both" (OpenDRIVE 1.8).
         widths: Its width by s of the section; None where `borders` say it.
         borders: Its outer border, distance from the reference line [m].

@@ -115,6 +115,14 @@ def _road(reader: Reader, element: Element, number: str) -> Road:
     signals = reader.one(element, "signals")
     for name in ("objects", "surface"):
         reader.one(element, name)  # their content is not: it is told
+    superelevation = cubics(reader, lateral, "superelevation", "s")
+    sections = read_sections(reader, element, length)
+    level = [lane for section in sections for lane in section.lanes.values() if lane.level]
+    if level and superelevation.coefficients.any():
+        reader.warn_of(
+            f"lane {level[0].id} of road {number!r}, line {level[0].line}:",
+            "is level (level='true'), which is not supported: it is tilted as the road is",
+        )
     return Road(
         id=number,
         name=reader.text(element, "name", ""),
@@ -123,9 +131,9 @@ def _road(reader: Reader, element: Element, number: str) -> Road:
         rule=reader.word(element, "rule", ("RHT", "LHT"), "RHT"),
         line=read_plan_view(reader, element, length),
         elevation=cubics(reader, reader.one(element, "elevationProfile"), "elevation", "s"),
-        superelevation=cubics(reader, lateral, "superelevation", "s"),
+        superelevation=superelevation,
         lane_offset=cubics(reader, lanes, "laneOffset", "s"),
-        sections=read_sections(reader, element, length),
+        sections=sections,
         kinds=_kinds(reader, element),
         predecessor=_road_link(reader, link, "predecessor"),
         successor=_road_link(reader, link, "successor"),

@@ -152,6 +152,15 @@ def test_what_is_left_out_is_named_with_its_line(load):
          "<lane id='-1'> in line 2 has the unknown type 'hover'; nobody drives there"),
         ([road(lanes=section(lane(-1) + lane(-3)))],
          "<laneSection s='0.0'> in line 2 has lanes [-1, -3], not one after another"),
+        (
+            [road(
+                lanes=section(lane(-1).replace("type", 'level="true" type')),
+                more='<lateralProfile><superelevation s="0" a="0.1" b="0" c="0" d="0"/>'
+                "</lateralProfile>",
+            )],
+            "lane -1 of road '1', line 2: is level (level='true'), which is not supported: it is "
+            "tilted as the road is",
+        ),
         ([road(rule="UK")], "<road id='1'> in line 2 rule='UK' is not known and read as 'RHT'"),
         ([road(lanes=section(f'<lane id="-1" type="driving">{WIDTH}<border a="4"/></lane>'
                              .replace('<border', '<border sOffset="0"')))],

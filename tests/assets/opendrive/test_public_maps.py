@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from proveout.assets.opendrive.curves import ParamPoly
 from proveout.assets.opendrive.road_map import RoadMap, load_road
+from proveout.assets.opendrive.search import project
 
 MAPS = Path(os.environ.get("PROVEOUT_DATA") or "nowhere") / "openscenario"
 FILES = sorted(MAPS.rglob("*.xodr"))
@@ -80,3 +82,23 @@ def test_arrays_are_where_the_map_says(path: Path) -> None:
         turn = heading - pose.heading - (np.pi if found.travel(road, lane, s) < 0 else 0.0)
         assert abs(np.angle(np.exp(1j * turn))) < 2e-3
         assert found.network_lane(road, lane, s)[1] == pytest.approx(at, abs=1e-3)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_points_agree_with_those_of_asams_checker(path: Path) -> None:
+    checker = pytest.importorskip("qc_opendrive.base.utils")
+    found = load(path)
+    rng = np.random.default_rng(0)
+    for element in checker.get_roads(checker.get_root_without_default_namespace(str(path))):
+        road = found.roads[element.get("id")]
+        for s in rng.uniform(0.0, road.length, 12):
+            told = checker.get_point_xyz_from_road(element, s, 2.5, 0.0)
+            pose = found.pose(road.id, float(s), 2.5)
+            along = np.hypot(told.x - pose.x, told.y - pose.y)
+            if not any(isinstance(piece.curve, ParamPoly) for piece in road.line.pieces):
+                assert along < 1e-9
+            # On the same curve; along it the checker goes by the parameter, not by arc length.
+            assert along < 0.05
+            _s, t, _past = project(road, float(s), told.x, told.y)
+            assert t == pytest.approx(2.5, abs=1e-6)
+            assert told.z == pytest.approx(pose.z, abs=1e-9)

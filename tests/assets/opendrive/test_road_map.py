@@ -165,6 +165,26 @@ def test_a_junction_forks_and_joins_lanes_and_routes_lead_over_it(load):
     assert max(gap.heading for gap in found.continuity()) < 1e-9
 
 
+def test_a_direct_junction_leads_straight_onto_another_road(load):
+    to = '<successor elementType="junction" elementId="5"/>'
+    plan = '<geometry s="0" x="100" y="{}" hdg="{}" length="100"><line/></geometry>'
+    found = load(
+        road(number="1", link=to, lanes=section(lane(-1) + lane(-2))),
+        road(number="2", plan=plan.format(0, 0), lanes=section(lane(-1))),
+        road(number="3", plan=plan.format(-3.5, 0), lanes=section(lane(-1))),
+        '<junction id="5" type="direct">'
+        '<connection id="0" incomingRoad="1" linkedRoad="2" contactPoint="start">'
+        '<laneLink from="-1" to="-1"/></connection>'
+        '<connection id="1" incomingRoad="1" linkedRoad="3" contactPoint="start">'
+        '<laneLink from="-2" to="-1"/></connection></junction>',
+    )
+    assert found.warnings == ()
+    assert found.network.successors == ((2,), (3,), (), ())
+    route = found.route([("1", -1, 50.0), ("3", -1, 50.0)])
+    assert [found.origins[k].lane for k in route.lanes] == [-1, -2, -1]
+    assert route.length == pytest.approx(100.0)
+
+
 def test_a_merging_lane_leads_onto_the_one_beside(load):
     merging = (
         '<lane id="-2" type="driving"><link><successor id="-1"/></link>'
