@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import swept_task
 
-from proveout.training.sweep import execute
+from proveout.training.sweep import batch, execute
 from proveout.training.sweep.study import Study
 
 STUDY = Study(
@@ -29,7 +29,7 @@ KILLS = (1, 2, 3, 5, 4, 7)
 
 def work(folder: Path, last: int) -> None:
     """Run the study; die before file number `last`, never for 0."""
-    execute._PART_SECONDS = 0.0  # a part whenever rows end
+    batch._PART_SECONDS = 0.0  # a part whenever rows end
     replace, count = os.replace, 0
 
     def killing(*arguments: object, **options: object) -> None:
