@@ -27,6 +27,7 @@ HELP = Help(
         "proveout sweep init proveout/Reach-v0 --out study.toml",
         "proveout sweep study.toml --out runs/sweeps/first",
         "proveout sweep --resume runs/sweeps/first",
+        "proveout sweep study.toml --engine ray --address auto",
         "proveout sweep report runs/sweeps/first",
         "proveout sweep query runs/sweeps/first 'select policy, avg(length) from rows group by 1'",
         "proveout sweep replay runs/sweeps/first --row 6b53ce5598115386 --video row.mp4",
@@ -42,6 +43,8 @@ class MachineFlags:
     num_envs: int | None = flag(None, "None: chosen by the number of rows", "worlds")
     device: str = flag("auto", "auto, cpu or cuda:N")
     workers: int | None = flag(None, "on the CPU; None: all cores", "processes")
+    engine: str = flag("in-process", "in-process; ray: batches on a Ray cluster")
+    address: str | None = flag(None, "of a cluster: auto, HOST:PORT; None: one of these cores")
     limit: int = flag(1_000_000, "refuse a study with more", "rows", high=10**12)
     trust_pickle: bool = flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
     json: bool = flag(False, "print one JSON object and nothing else")
@@ -187,6 +190,8 @@ def _sweep(study: Any, flags: Any) -> int:
             device=flags.device,
             workers=flags.workers,
             trust_pickle=flags.trust_pickle,
+            engine=flags.engine,
+            address=flags.address,
         )
         told = run_study(study, flags.out, machine=machine, limit=flags.limit, shown=True)
         valid = told["run"] - told["invalid"] + told["done_before"]

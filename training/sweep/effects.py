@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from proveout.training.bridges.optional import optional_module
 from proveout.training.evaluation.statistics import wilson_interval
+from proveout.training.run.optional import optional_module
 from proveout.training.sweep.space import Space
 
 SUCCESS = "success"

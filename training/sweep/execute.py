@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from proveout.envs.core.errors import ConfigError, ModelError, RunError
+from proveout.envs.core.errors import ConfigError, ModelError, RunError, unknown
 from proveout.training.evaluation.policy_source import PolicySource
 from proveout.training.evaluation.statistics import evaluation_worlds
 from proveout.training.rows.stream import Ended
@@ -33,6 +33,8 @@ from proveout.training.tasks import VectorEnvSpec, make_vector_env
 
 DEFAULT_LIMIT = 1_000_000
 MOST_WORLDS = 1024
+IN_PROCESS, RAY = "in-process", "ray"
+ENGINES = (IN_PROCESS, RAY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +44,32 @@ class Machine:
     Attributes:
         num_envs: Worlds; 0: chosen here.
         device: "auto", "cpu" or "cuda:N".
-        workers: Processes on the CPU; None: all cores.
+        workers: Processes on the CPU; None: all cores. Of "in-process".
         trust_pickle: As in `PolicySource`.
+        engine: "in-process", or "ray" for batches on the nodes of a Ray cluster; there, `device`
+            "auto" is the CPU.
+        address: Of a cluster that runs, see `RayCluster`; None: one of this machine's cores.
     """
 
     num_envs: int = 0
     device: str = "auto"
     workers: int | None = None
     trust_pickle: bool = False
+    engine: str = IN_PROCESS
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what goes together.
+
+        Raises:
+            ConfigError, UnknownNameError: As the message says.
+        """
+        if self.engine not in ENGINES:
+            raise unknown("engine", str(self.engine), ENGINES)
+        if self.address is not None and self.engine != RAY:
+            raise ConfigError("an address belongs to the engine ray; give --engine ray")
+        if self.workers is not None and self.engine == RAY:
+            raise ConfigError("workers are of the engine in-process; Ray has its own")
 
 
 @dataclass
@@ -61,6 +81,7 @@ class _Session:
     rows: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
     effort: Effort = field(default_factory=Effort)
+    nodes: Counter[str] = field(default_factory=Counter)
 
     def accept(self, delivery: Delivery) -> None:
         """Write rows; their series first, as a row that is there counts as done."""
@@ -155,7 +176,10 @@ def _run(
             _ending_signals(),
             Progress("sweep", len(plan), unit="rows", start=there, shown=shown) as progress,
         ):
-            _run_here(plan, ledger, machine, session, progress)
+            if machine.engine == RAY:
+                _run_there(plan, ledger, machine, session, progress)
+            else:
+                _run_here(plan, ledger, machine, session, progress)
         state = "complete"
     except (KeyboardInterrupt, SystemExit):
         if shown:
@@ -167,6 +191,9 @@ def _run(
     finally:
         seconds = time.monotonic() - began
         about["rows"], about["seconds"] = session.rows, seconds
+        about["engine"] = machine.engine
+        if session.nodes:
+            about["nodes"] = dict(session.nodes)
         store.manifest["state"] = state
         with contextlib.suppress(RunError) if state != "complete" else contextlib.nullcontext():
             store.save_manifest()
@@ -221,6 +248,27 @@ def _run_here(
     for group in plan.groups():
         _run_group(plan, group, ledger, machine, session, told)
         progress.expect(int(ledger.wanted().sum()))
+
+
+def _run_there(
+    plan: Plan, ledger: Ledger, machine: Machine, session: _Session, progress: Progress
+) -> None:
+    """Run what is missing on a Ray cluster."""
+    from proveout.training.sweep.ray_batches import run_on_ray
+
+    def accept(delivery: Delivery, effort: Effort, node: str) -> None:
+        session.accept(delivery)
+        session.invalid.update(delivery.invalid)
+        session.effort.add(effort)
+        if node:
+            session.nodes[node] += len(delivery.rows)
+        progress.update(
+            progress.done + len(delivery.rows), {"invalid": str(sum(session.invalid.values()))}
+        )
+        if plan.study.stop is not None:
+            progress.expect(int(ledger.wanted().sum()))
+
+    run_on_ray(plan, ledger, machine.address, machine, accept)
 
 
 def _run_group(

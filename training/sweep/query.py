@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from proveout.envs.core.errors import ConfigError
-from proveout.training.bridges.optional import optional_module
 from proveout.training.run.failures import one_line
+from proveout.training.run.optional import optional_module
 from proveout.training.sweep.results import read_results, read_series
 from proveout.training.sweep.store import SERIES, Store
 
