@@ -25,6 +25,7 @@ COMMANDS = {
         "train ENV | --resume RUN",
         "train a policy; every field of the environment's config is a flag",
     ),
+    "tune": ("tune ENV", "search hyper-parameters, and compare the best with the preset"),
     "evaluate": ("evaluate RUN | ENV --policy P", "success rate with its 95 % interval, and KPIs"),
     "sweep": (
         "sweep ENV --vary NAME=LOW:HIGH:COUNT | STUDY.toml",

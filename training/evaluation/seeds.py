@@ -122,3 +122,31 @@ def curve_over_seeds(
         "low": interval[:, 0].tolist(),
         "high": interval[:, 1].tolist(),
     }
+
+
+def difference_of_means(
+    first: Sequence[float], second: Sequence[float]
+) -> tuple[float, list[float] | None]:
+    """How much larger the first mean is, with its 95 % interval.
+
+    Welch, The generalization of 'Student's' problem when several different population variances
+    are involved, Biometrika 34 (1947).
+
+    Args:
+        first: A value for each run. second: Likewise, of others.
+
+    Returns:
+        The difference, and its interval; None for fewer than two runs on a side.
+    """
+    from scipy import stats
+
+    difference = float(np.mean(first) - np.mean(second))
+    if min(len(first), len(second)) < 2:
+        return difference, None
+    squares = [float(np.var(side, ddof=1)) / len(side) for side in (first, second)]
+    error = float(np.sqrt(sum(squares)))
+    if not error > 0.0:
+        return difference, [difference, difference]
+    weights = squares[0] ** 2 / (len(first) - 1) + squares[1] ** 2 / (len(second) - 1)
+    half = float(stats.t.ppf(0.975, sum(squares) ** 2 / weights)) * error
+    return difference, [difference - half, difference + half]
