@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from proveout.envs.core.device import resolve_device
 from proveout.envs.core.errors import ConfigError, ModelError, RunError, unknown
 from proveout.training.evaluation.policy_source import PolicySource
 from proveout.training.evaluation.statistics import evaluation_worlds
 from proveout.training.rows.stream import Ended
+from proveout.training.run.cost import CostMeter
 from proveout.training.run.lock import working_on
 from proveout.training.run.progress import Progress, say
 from proveout.training.run.provenance import provenance
@@ -170,9 +172,12 @@ def _run(
     store.manifest["sessions"] = [*store.manifest["sessions"], about]
     store.save_manifest()
     session, began = _Session(store, ledger), time.monotonic()
+    here = "cpu" if machine.engine == RAY else machine.device
+    meter = CostMeter(resolve_device(here).alias)
     state = "interrupted"
     try:
         with (
+            meter,
             _ending_signals(),
             Progress("sweep", len(plan), unit="rows", start=there, shown=shown) as progress,
         ):
@@ -192,6 +197,8 @@ def _run(
         seconds = time.monotonic() - began
         about["rows"], about["seconds"] = session.rows, seconds
         about["engine"] = machine.engine
+        if machine.engine == IN_PROCESS:  # other nodes are not measured
+            about["cost"] = meter.told(session.effort.steps)
         if session.nodes:
             about["nodes"] = dict(session.nodes)
         store.manifest["state"] = state

@@ -12,6 +12,7 @@ from proveout.assets.files.atomic import write_atomic
 from proveout.envs.core.errors import ConfigError, unknown
 from proveout.training.evaluation.statistics import wilson_interval
 from proveout.training.report import render_page
+from proveout.training.run.cost import cost_line, total_cost
 from proveout.training.run.failures import check_output
 from proveout.training.run.files import cannot_write
 from proveout.training.sweep.effects import SUCCESS, main_effect, sobol_indices
@@ -261,4 +262,5 @@ def _session(store: Store) -> dict[str, str]:
         "machine": f"{last.get('processor', '')}, {last.get('cores', '')} cores",
         "commit": f"{git.get('commit', '')}{' (changed)' if git.get('dirty') else ''}",
         "study": str(store.manifest.get("digest", ""))[:16],
+        "cost": cost_line(total_cost(s["cost"] for s in sessions if "cost" in s)),
     }

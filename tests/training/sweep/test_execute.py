@@ -49,6 +49,9 @@ def rows(folder):
 def test_a_study_gives_every_row_in_order(tmp_path):
     told = run(tmp_path)
     assert (told["rows"], told["run"], told["invalid"]) == (40, 40, 0)
+    cost = store.Store.open(tmp_path).manifest["sessions"][0]["cost"]
+    assert cost["steps"] > 0
+    assert cost["processor_seconds"] > 0
     table = read_results(tmp_path)
     assert table.column("parameter/length").to_pylist() == ([0.5] * 10 + [1.0] * 10) * 2
     assert table.column("episode").to_pylist() == list(range(10)) * 4
