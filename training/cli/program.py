@@ -31,6 +31,10 @@ COMMANDS = {
         "a policy over a space of parameters, one world a row; init, replay, report, query",
     ),
     "play": ("play RUN | ENV --policy P", "watch a policy: a video, or a window"),
+    "view": (
+        "view RUN | ENV",
+        "a live page in the browser: watch, ask and change running worlds",
+    ),
     "benchmark": (
         "benchmark ENV | training --env ENV",
         "speed, as a share of bare physics; what training costs beyond it",
