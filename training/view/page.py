@@ -33,13 +33,12 @@ class Page:
         self._viser = server.viser
         self.drawn = 0
         self._generation = session.generation
+        viser = self._viser
+        viser.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
+        viser.gui.main_panel.dock_right()
         self._next_draw = self._next_told = 0.0
         self._steps: list[tuple[float, int, int]] = []
         self._closed = False
-        viser = self._viser
-        viser.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
-        viser.scene.set_up_direction("+z")
-        viser.scene.configure_default_lights(cast_shadow=True)
         self._stage = Stage(viser, session.scene)
         self._draw()
         tabs = viser.gui.add_tab_group()

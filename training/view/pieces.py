@@ -213,7 +213,9 @@ class SceneParts:
             # Edges sharper than this stay sharp.
             joined = trimesh.graph.smooth_shade(joined, angle=np.deg2rad(35.0))
             material = trimesh.visual.material.PBRMaterial(
-                baseColorFactor=colour, metallicFactor=0.05, roughnessFactor=0.6,
+                # glTF has linear colours, MuJoCo those of the screen.
+                baseColorFactor=(*(c**2.2 for c in colour[:3]), colour[3]),
+                metallicFactor=0.05, roughnessFactor=0.6,
                 alphaMode="BLEND" if colour[3] < 1.0 else "OPAQUE",
             )  # fmt: skip
             joined.visual = trimesh.visual.TextureVisuals(material=material)

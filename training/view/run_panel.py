@@ -45,6 +45,7 @@ class RunPanel:
             self._count.disabled = most == 1
             self._follow = gui.add_checkbox("Keep vehicles level", True)
             self._follow.visible = drives
+            shadows = gui.add_checkbox("Shadows", False)
             camera = gui.add_button_group("Camera", ("This world", "All worlds"))
         with gui.add_folder("Episode"):
             self._seed = gui.add_text("Seed", "0")
@@ -55,6 +56,9 @@ class RunPanel:
         self._focus.on_update(lambda _: session.post(self._look_at))
         self._count.on_update(lambda _: session.post(self._show))
         camera.on_click(lambda event: self._look_from(page, event.client, event.target.value))
+        shadows.on_update(
+            lambda _: viser.scene.configure_default_lights(cast_shadow=bool(shadows.value))
+        )
         begin.on_click(lambda _: session.post(self._begin))
         restart.on_click(lambda _: session.post(lambda: session.restart(self._given_seed())))
 
@@ -78,7 +82,8 @@ class RunPanel:
         state = "paused" if session.paused else f"{times:.2g} x real time, {pace:.0f} steps/s"
         tail = f"{state}, {drawn:.0f} frames/s, {viewers} looking"
         text = clock(session, frame, row) + (
-            f'<div style="font:12px system-ui,sans-serif;opacity:.65">{tail}</div>'
+            '<div style="font:12px/1.8 system-ui,sans-serif;opacity:.65;padding:0 10px">'
+            f"{tail}</div>"
         )
         if self._clock.content != text:
             self._clock.content = text

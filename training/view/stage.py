@@ -36,6 +36,10 @@ class Stage:
         self._others: list[Any] = []
         self._worlds: tuple[int, ...] = ()
         self._follow = True
+        self._scene.set_up_direction("+z")
+        # Several maps of shadows a frame are more than a weak graphics card can do.
+        self._scene.configure_default_lights(cast_shadow=False)
+        self._scene.set_background_image(np.full((2, 2, 3), _SKY, np.uint8))
 
     def show(self, worlds: tuple[int, ...], poses: list[ScenePose], follow: bool = True) -> None:
         """Draw these worlds; the first time, or when others are meant, place them anew.
@@ -86,12 +90,12 @@ class Stage:
         if len(self._worlds) == 1:
             return position, target, field
         middle = self.placement.middle + np.array([0.0, 0.0, target[2]])
-        reach = 0.5 * float(np.linalg.norm(self.placement.span)) / np.tan(0.5 * field)
-        # The page is wider than high, and one looks down on the grid.
-        away = np.array([0.0, -0.75, 0.66]) * (0.85 * reach)
+        wide, deep = self.placement.span
         if self.parts.large:
-            near = 0.5 * float(self.placement.span[1]) / np.tan(0.5 * field)
-            away = np.array([0.0, -0.5, 0.6]) * (0.8 * near)
+            # Across the roads all of them, along them what fits.
+            wide = 0.0
+        reach = 0.5 * max(0.8 * float(wide), float(deep)) / np.tan(0.5 * field)
+        away = np.array([0.0, -0.6, 0.8]) * reach * (1.0 if self.parts.large else 1.1)
         return middle + away, middle, field
 
     def _place(self, poses: list[ScenePose]) -> None:
@@ -110,6 +114,14 @@ class Stage:
                     cast_shadow=False, receive_shadow=True, side="double",
                 )
             )  # fmt: skip
+            if not self.parts.large:
+                self._others.append(
+                    self._scene.add_grid(
+                        "/grid", size, size, cell_size=0.25, section_size=1.0,
+                        cell_color=(150, 157, 167), section_color=(165, 172, 182),
+                        position=(*middle[:2], ground.height), fade_distance=2.0 * size,
+                    )
+                )  # fmt: skip
         if len(poses) > 1:
             height = (ground.height if ground else 0.0) + _LABEL_HEIGHT
             for world, cell in zip(self._worlds, self.placement.cells, strict=True):

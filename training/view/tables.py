@@ -15,7 +15,8 @@ from proveout.training.view.session import Ended, Frame, Session
 
 _MOST_NUMBERS = 12  # of an entry, in one cell
 _STYLE = (
-    "<style>.po{font:12px/1.5 system-ui,sans-serif;width:100%;border-collapse:collapse}"
+    "<style>.pd{padding:2px 10px}"
+    ".po{font:12px/1.5 system-ui,sans-serif;width:100%;border-collapse:collapse}"
     ".po td,.po th{padding:1px 4px;text-align:left;vertical-align:top}"
     ".po th{font-weight:600;opacity:.65}.po .n{font-family:ui-monospace,monospace;"
     "font-size:11px;text-align:right}.po .u{opacity:.6;white-space:nowrap}"
@@ -41,7 +42,8 @@ def clock(session: Session, frame: Frame, row: int) -> str:
         f'<div style="width:{100 * done:.1f}%;height:6px;border-radius:3px;background:#3b82c4">'
         "</div></div>"
     )
-    return f'<div style="font:13px/1.5 system-ui,sans-serif">{"<br>".join(lines)}{bar}</div>'
+    style = "font:13px/1.5 system-ui,sans-serif;padding:4px 10px 0"
+    return f'<div style="{style}">{"<br>".join(lines)}{bar}</div>'
 
 
 def rewards(session: Session, told: StepTold) -> str:
@@ -118,9 +120,11 @@ def episodes(ended: Sequence[Ended], invalid: bool) -> str:
             how += f", return {e.statistics['return']:.3g}"
         else:
             how = "not counted"
-        rows.append((str(e.world), key, f"{e.seconds:.2f} s", how, _text(own)))
+        rows.append(
+            (str(e.world), key, f'<span class="u">{e.seconds:.2f} s</span>', how, _text(own))
+        )
     if not rows:
-        return _STYLE + '<div class="po">None so far.</div>'
+        return _STYLE + '<div class="pd po">None so far.</div>'
     return _table(("", "seed / world / episode", "time", "outcome", "numbers"), rows[:20])
 
 
@@ -139,7 +143,7 @@ def _table(
     lines = ["".join(cell(i, text, "th") for i, text in enumerate(head))]
     lines += ["".join(cell(i, text, "td") for i, text in enumerate(row)) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'{_STYLE}<table class="po">{body}</table>'
+    return f'{_STYLE}<div class="pd"><table class="po">{body}</table></div>'
 
 
 def _figure(value: Any) -> str:
@@ -148,7 +152,7 @@ def _figure(value: Any) -> str:
         return "undefined" if math.isnan(number) else f"{number}"
     if number and abs(number) < 5e-4:
         return f"{number:.0e}"
-    return f"{number:.3f}" if abs(number) < 1000 else f"{number:.4g}"
+    return f"{number + 0.0:.3f}" if abs(number) < 1000 else f"{number:.4g}"
 
 
 def _unit(unit: str) -> str:
