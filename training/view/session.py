@@ -55,6 +55,16 @@ class Ended:
     config: Mapping[str, float]
     actions: np.ndarray
 
+    @property
+    def outcome(self) -> str:
+        """How it ended, in a few words."""
+        if self.invalid:
+            return f"invalid: {self.invalid}"
+        if not self.statistics:
+            return "not counted"
+        word = "success" if self.statistics["success"] > 0.5 else "failure"
+        return f"{word}, return {self.statistics['return']:.3g}"
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -129,6 +139,7 @@ class Session:
         self.trace = Trace(env.task)
         self._tape: deque[np.ndarray] = deque(maxlen=_TAPE)
         self._replays: dict[int, list[np.ndarray]] = {}
+        self._had = env.config_rows()  # numbers of the worlds in the last step
         self._reward = np.zeros(env.num_envs, np.float32)
         self._action = np.zeros((env.num_envs, env.action_layout.size), np.float32)
         self.restart(self._seed)
@@ -196,7 +207,8 @@ class Session:
         self.steps += 1
         told = env.step_told([self.focus])[0]
         begins = int(keys["elapsed"][self.focus]) == 0
-        self.trace.add(told, float(self._reward[self.focus]), self._weights(numbers), begins)
+        self._had = numbers
+        self.trace.add(told, float(self._reward[self.focus]), self.weights(self.focus), begins)
         finished = Finished(terminated, truncated, info)
         for world in finished.worlds():
             self._replays.pop(int(world), None)
@@ -241,13 +253,13 @@ class Session:
             )
         )  # fmt: skip
 
-    def _weights(self, numbers: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Of the reward terms in the world that is asked, (terms,)."""
+    def weights(self, world: int) -> np.ndarray:
+        """Of the reward terms that a world had in the last step, (terms,)."""
         config = self.env.config.reward_weights
         rows = {f"reward_weights.{term}": term for term in self.task.reward_terms}
         return np.array(
             [
-                float(numbers[name][self.focus]) if name in numbers else getattr(config, term)
+                float(self._had[name][world]) if name in self._had else getattr(config, term)
                 for name, term in rows.items()
             ]
         )

@@ -111,15 +111,9 @@ def episodes(ended: Sequence[Ended], invalid: bool) -> str:
             continue
         key = f"{e.seed} / {e.world_id} / {e.episode}"
         own = ", ".join(f"{name} {value:.4g}" for name, value in e.config.items())
-        if e.invalid:
-            how = f'<span style="color:{_BAD}">{_text(e.invalid)}</span>'
-        elif e.statistics:
-            success = e.statistics["success"] > 0.5
-            how = f'<span style="color:{_GOOD if success else _BAD}">'
-            how += f"{'success' if success else 'failure'}</span>"
-            how += f", return {e.statistics['return']:.3g}"
-        else:
-            how = "not counted"
+        good = bool(e.statistics) and e.statistics["success"] > 0.5
+        colour = _GOOD if good else _BAD
+        how = f'<span style="color:{colour}">{_text(e.outcome)}</span>'
         rows.append(
             (str(e.world), key, f'<span class="u">{e.seconds:.2f} s</span>', how, _text(own))
         )
