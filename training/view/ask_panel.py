@@ -30,8 +30,12 @@ class AskPanel:
             data=tuple(np.zeros(1) for _ in range(1 + len(names))),
             series=(
                 {"label": "s"},
-                *({"label": name, "stroke": colour, "width": 2 if i == 0 else 1.2}
-                  for i, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True))),
+                *(
+                    {"label": name, "stroke": colour, "width": width, "points": {"show": False}}
+                    for name, colour, width in zip(
+                        names, colours(len(names)), (2, *[1.2] * len(terms)), strict=True
+                    )
+                ),
             ),
             scales={"x": {"time": False}, "y": {}},
             title="Reward of each step, by term",

@@ -18,17 +18,18 @@ class OpenPage:
         address: Where it is.
         session: The worlds.
         page: Draws them.
+        server: Serves it.
     """
 
     def __init__(self, session: Session, host: str, port: int) -> None:
         self.session = session
-        self._server = PageServer(host, port, label=str(session.task.id or "Proveout"))
+        self.server = PageServer(host, port, label=str(session.task.id or "Proveout"))
         try:
-            self.page = Page(self._server, session)
+            self.page = Page(self.server, session)
         except BaseException:
-            self._server.close()
+            self.server.close()
             raise
-        self.address = self._server.address
+        self.address = self.server.address
         self._thread: threading.Thread | None = None
 
     def run(self) -> None:
@@ -46,7 +47,7 @@ class OpenPage:
         self.page.close()
         if self._thread is not None:
             self._thread.join(timeout=10.0)
-        self._server.close()
+        self.server.close()
 
     def _repr_html_(self) -> str:
         """The page inside a notebook."""

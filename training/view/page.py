@@ -26,6 +26,7 @@ class Page:
 
     Attributes:
         drawn: Frames so far.
+        stage: What is drawn.
     """
 
     def __init__(self, server: PageServer, session: Session) -> None:
@@ -39,11 +40,11 @@ class Page:
         self._next_draw = self._next_told = 0.0
         self._steps: list[tuple[float, int, int]] = []
         self._closed = False
-        self._stage = Stage(viser, session.scene)
+        self.stage = Stage(viser, session.scene)
         self._draw()
         tabs = viser.gui.add_tab_group()
         with tabs.add_tab("Watch"):
-            self._run = RunPanel(viser, session, self, drives=self._stage.parts.large)
+            self._run = RunPanel(viser, session, self, drives=self.stage.parts.large)
         with tabs.add_tab("Ask"):
             self._ask = AskPanel(viser, session)
         with tabs.add_tab("Change"):
@@ -84,7 +85,7 @@ class Page:
         """Put a viewer's camera where the scene's own one is, or so that all worlds are seen."""
         frame = self._frame
         row = frame.worlds.index(self._session.focus) if self._session.focus in frame.worlds else 0
-        stage, pose = self._stage, frame.poses[row]
+        stage, pose = self.stage, frame.poses[row]
         view = stage.overview(pose) if at_all else stage.view_of(pose, row)
         position, target, field = view
         with client.atomic():
@@ -103,14 +104,14 @@ class Page:
     def _draw(self) -> None:
         self._frame = self._session.frame()
         follow = self._run.follow if hasattr(self, "_run") else True
-        self._stage.show(self._frame.worlds, self._frame.poses, follow)
+        self.stage.show(self._frame.worlds, self._frame.poses, follow)
         self.drawn += 1
 
     def _begin_anew(self) -> None:
         """Another environment: its scene and its numbers may differ."""
         self._generation = self._session.generation
-        self._stage.clear()
-        self._stage = Stage(self._viser, self._session.scene)
+        self.stage.clear()
+        self.stage = Stage(self._viser, self._session.scene)
         self._change.fill()
 
     def _tell(self) -> None:

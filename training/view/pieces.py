@@ -20,7 +20,7 @@ from proveout.training.view.shapes import geom_colour, geom_mesh
 
 # The ray tracer draws these groups of geoms.
 _DRAWN_GROUPS = 3
-_CELL = 100.0  # [m] side of the squares into which what never moves is divided
+CELL = 100.0  # [m] side of the squares into which what never moves is divided
 _LARGE = 400.0  # [m] a scene beyond this is shown around each world's focus only
 
 
@@ -164,7 +164,7 @@ class SceneParts:
             return []
         cells = np.zeros((len(geoms), 2), int)
         if self.large:
-            cells = np.floor(self._data.geom_xpos[geoms, :2] / _CELL).astype(int)
+            cells = np.floor(self._data.geom_xpos[geoms, :2] / CELL).astype(int)
         pieces = []
         for i, cell in enumerate(np.unique(cells, axis=0)):
             of_cell = geoms[(cells == cell).all(axis=1)]

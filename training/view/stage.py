@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.scene_pose import ScenePose
-from proveout.training.view.pieces import Piece, SceneParts
+from proveout.training.view.pieces import CELL, Piece, SceneParts
 from proveout.training.view.placement import NEAR, Placement, grid
 
 _LABEL_HEIGHT = 0.02  # [m] above the ground
@@ -68,6 +68,14 @@ class Stage:
         self._handles, self._others, self._sent = {}, [], {}
         self._worlds, self.placement = (), None
 
+    def handle(self, piece: Piece) -> Any:
+        """viser's handle of a piece's copies, with what it was told last.
+
+        Raises:
+            KeyError: None of it has been drawn yet.
+        """
+        return self._handles[piece.name]
+
     def view_of(self, pose: ScenePose, row: int) -> tuple[np.ndarray, np.ndarray, float]:
         """From where to look at one world: position, target [m] and vertical field of view [rad].
 
@@ -95,7 +103,7 @@ class Stage:
             # Across the roads all of them, along them what fits.
             wide = 0.0
         reach = 0.5 * max(0.8 * float(wide), float(deep)) / np.tan(0.5 * field)
-        away = np.array([0.0, -0.6, 0.8]) * reach * (1.0 if self.parts.large else 1.1)
+        away = np.array([0.0, -0.6, 0.8]) * reach * (1.0 if self.parts.large else 1.4)
         return middle + away, middle, field
 
     def _place(self, poses: list[ScenePose]) -> None:
@@ -146,7 +154,7 @@ class Stage:
         if piece.centre is not None:
             if not self.parts.large:
                 return offsets, np.repeat(_UPRIGHT, len(offsets), axis=0)
-            near = np.abs(centres - piece.centre).max(axis=1) < NEAR
+            near = np.abs(centres - piece.centre).max(axis=1) < NEAR + 0.5 * CELL
             return offsets[near], np.repeat(_UPRIGHT, int(near.sum()), axis=0)
         at = positions[:, piece.bodies] + offsets[:, None, :]
         turn = quaternions[:, piece.bodies]
