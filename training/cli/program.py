@@ -33,6 +33,10 @@ COMMANDS = {
     ),
     "runs": ("runs [--diff A B]", "list, compare, tag and prune runs and studies; cards"),
     "play": ("play RUN | ENV --policy P", "watch a policy: a video, or a window"),
+    "view": (
+        "view RUN | ENV",
+        "a live page in the browser: watch, ask and change running worlds",
+    ),
     "benchmark": (
         "benchmark ENV | training --env ENV",
         "speed, as a share of bare physics; what training costs beyond it",
