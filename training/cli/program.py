@@ -46,6 +46,10 @@ COMMANDS = {
         "assets inspect|convert|survey ...",
         "look into a robot file, write it as clean MJCF, try many",
     ),
+    "scenario": (
+        "scenario count|inspect|convert ...",
+        "OpenSCENARIO: count the rows of files, look into one, write a row as a file",
+    ),
     "capacities": ("capacities ENV", "measure the room that contacts and constraints need"),
 }
 
