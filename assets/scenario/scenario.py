@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from proveout.assets.scenario.entities import Entities
 from proveout.assets.scenario.environment import RoadNetwork
 from proveout.assets.scenario.finding import Finding
 from proveout.assets.scenario.node import Node
+from proveout.assets.scenario.references import check_references
 from proveout.assets.scenario.schema import (
     Any_,
     Element,
@@ -125,14 +126,21 @@ class Scenario:
         road_network = reader.read(RoadNetwork, node.need("RoadNetwork"))
         entities = reader.read(Entities, node.need("Entities"))
         storyboard = reader.read(Storyboard, node.need("Storyboard"))
+        variables = _declarations(reader, VariableDeclaration, node, "VariableDeclarations")
+        monitors = _declarations(reader, MonitorDeclaration, node, "MonitorDeclarations")
+        declared_names = {
+            "variable": frozenset(one.name for one in variables),
+            "monitor": frozenset(one.name for one in monitors),
+            "parameter": frozenset(self.scope.declarations),
+        }
+        reader.findings += check_references(entities, storyboard, declared_names)
         for part in node.children:
             if part.tag not in _PARTS:
                 reader.findings.append(Finding(part.place, "it is not supported"))
         return Structure(
             version=version_of(self.root), road_network=road_network, entities=entities,
             storyboard=storyboard,
-            variables=_declarations(reader, VariableDeclaration, node, "VariableDeclarations"),
-            monitors=_declarations(reader, MonitorDeclaration, node, "MonitorDeclarations"),
+            variables=variables, monitors=monitors,
             findings=(*self.findings, *expander.findings, *reader.findings),
             depends={name: values[name] for name in sorted(reader.depends)},
             node=node, road_file=_road_file(road_network, self.path),
@@ -190,15 +198,3 @@ def _road_file(road_network: RoadNetwork, path: Path) -> Path | None:
     if not road.is_file():
         raise file.place.error(f"road file {road} is missing; put it there or correct the path.")
     return road
-
-
-def walk(item: Any) -> Iterator[Element]:
-    """Yield an element and all that it holds."""
-    if isinstance(item, Element):
-        yield item
-        for value in vars(item).values():
-            if isinstance(value, Element | tuple):
-                yield from walk(value)
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from walk(part)

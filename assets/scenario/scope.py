@@ -225,6 +225,17 @@ def _either(text: str) -> Values:
         return text
 
 
+def _operand(value: Values) -> Values:
+    """A parameter in an expression: one of type string stands for its text, which may be a number.
+
+    Left as it is where it is none; the operator then refuses it.
+    """
+    try:
+        return check(value, "double") if np.asarray(value).dtype.kind == "U" else value
+    except TypeFault:
+        return value
+
+
 def _unknown(name: str, scope: Scope | None, place: Place) -> ScenarioError:
     names = list(scope.names()) if scope is not None else []
     match = nearest(name, names)
