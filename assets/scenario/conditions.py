@@ -92,7 +92,7 @@ class TimeToCollisionCondition(Element):
 class TimeToCollisionConditionTarget(Element):
     """An entity or a place."""
 
-    entity_ref: EntityRef | None = None
+    entity: EntityRef | None = None
     position: Annotated[AnyPosition | None, Inside("Position")] = None
 
 

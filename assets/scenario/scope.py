@@ -17,7 +17,7 @@ from proveout.assets.scenario.expression import (
     parse_expression,
 )
 from proveout.assets.scenario.node import Place
-from proveout.assets.scenario.types import NUMERIC, TypeFault, check, convert, to_text
+from proveout.assets.scenario.types import TypeFault, check, convert, to_text
 
 MAX_CHAIN = 64  # parameters that refer to each other, one after the other
 _REFERENCE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
@@ -185,6 +185,8 @@ class Frame:
                 value = self.parameter(parsed, scope, place)
             else:
                 values = {name: self.parameter(name, scope, place) for name in parsed.parameters}
+                if len(parsed.program) > 1:
+                    values = {name: _operand(value) for name, value in values.items()}
                 value = parsed.evaluate(values)
             return value if kind == "any" else check(value, kind)
         except (ExpressionError, TypeFault) as fault:
@@ -280,11 +282,6 @@ def leaves(
                 seen.add((id(owner), name))
                 todo.append((declaration.text, declaration.scope))
     return found
-
-
-def is_numeric(kind: str) -> bool:
-    """Whether values of a type are numbers."""
-    return kind in NUMERIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,8 @@ def test_types_of_parameters_are_kept(tmp_path: Path) -> None:
     assert frame.parameter("on", loaded.scope, place) == True  # noqa: E712
     # A reference stands for its text, which is a number here.
     assert target_speed(loaded.structure()).value.over(frame).tolist() == [4.0, 4.0]
+    loaded = load_scenario(write(tmp_path, scenario(declared, speed="${$text - 1}")))
+    assert target_speed(loaded.structure()).value.over(loaded.frame({}, 1)).tolist() == [3.0]
 
 
 def test_inner_parameters_hide_outer_ones(tmp_path: Path) -> None:
