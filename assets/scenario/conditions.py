@@ -333,7 +333,7 @@ class Condition(Element):
     """A test, the edge of its result that counts, and how much later it does [s]."""
 
     name: str
-    delay: Double | None = None
+    delay: Double
     condition_edge: Literal["falling", "none", "rising", "risingOrFalling"]
     test: Test
 

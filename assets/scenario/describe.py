@@ -171,7 +171,7 @@ def _trigger(trigger: Trigger) -> str:
         for condition in group.conditions:
             edge = "" if condition.condition_edge == "none" else f" {condition.condition_edge}"
             delay = condition.delay
-            late = f" after {_text(delay)} s" if delay is not None and delay.constant != 0 else ""
+            late = f" after {_text(delay)} s" if delay.constant != 0 else ""
             conditions.append(f"{summary(condition.test)}{edge}{late}")
         groups.append(" and ".join(conditions))
     return " or ".join(groups) or "never"

@@ -45,7 +45,7 @@ class FollowTrajectoryAction(Element):
     time_reference: Annotated[
         NoTiming | Timing | Unsupported, Inside("TimeReference"), At("None", "Timing")
     ]
-    mode: Annotated[TrajectoryFollowingMode | None, At("TrajectoryFollowingMode")] = None
+    mode: Annotated[TrajectoryFollowingMode, At("TrajectoryFollowingMode")]
 
 
 @element

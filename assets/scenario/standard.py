@@ -1,4 +1,7 @@
-"""Types of OpenSCENARIO XML and the version that brought each: what coverage is counted of."""
+"""Types of OpenSCENARIO XML and the version that brought each: what coverage is counted of.
+
+"1.2+" are those that version 1.3 has and version 1.1 has not.
+"""
 
 from __future__ import annotations
 
@@ -54,25 +57,21 @@ _BY_VERSION = {
         TrajectoryPosition TrajectoryRef UniformDistribution UsedArea UserDefinedDistribution
         ValueConstraint ValueConstraintGroup ValueSetDistribution Wind
     """,
-    "1.2": """
-        AnimationAction AnimationFile AnimationState AnimationType AppearanceAction AreaDistribution
-        AutomaticGear Brake Color ComponentAnimation CustomContent DirectionOfTravelDistribution
-        DomeImage LightState LightStateAction LightType ManualGear PedestrianAnimation
-        PedestrianGesture RelativeClearanceCondition RelativeLaneRange Sensor SensorAttachment
-        SensorAttachments SensorCatalogLocation SensorReference SensorReferenceSet
-        SpeedProfileAction SpeedProfileEntry TrafficSignalGroupState UserDefinedAnimation
-        UserDefinedComponent UserDefinedLight VariableAction VariableAddValueRule VariableCondition
-        VariableDeclaration VariableDeclarations VariableModifyAction VariableModifyRule
-        VariableMultiplyByValueRule VariableSetAction VehicleComponent VehicleLight
-        VehicleRoleDistribution VehicleRoleDistributionEntry
-    """,
-    "1.3": """
-        AngleCondition ClothoidSpline ClothoidSplineSegment ColorCmyk ColorRgb ConnectTrailerAction
-        DisconnectTrailerAction EntityDistribution EntityDistributionEntry Lane
-        LogNormalDistribution MonitorDeclaration MonitorDeclarations Polygon RandomRouteAction
-        RelativeAngleCondition RoadCursor RoadRange ScenarioObjectTemplate SetMonitorAction
-        TrafficArea TrafficAreaAction TrafficDistribution TrafficDistributionEntry Trailer
-        TrailerAction TrailerCoupler TrailerHitch
+    "1.2+": """
+        AngleCondition AnimationAction AnimationFile AnimationState AnimationType AppearanceAction
+        AutomaticGear Brake ClothoidSpline ClothoidSplineSegment Color ColorCmyk ColorRgb
+        ComponentAnimation ConnectTrailerAction CustomContent DirectionOfTravelDistribution
+        DisconnectTrailerAction DomeImage EntityDistribution EntityDistributionEntry Lane LightState
+        LightStateAction LightType LogNormalDistribution ManualGear MonitorDeclaration
+        MonitorDeclarations PedestrianAnimation PedestrianGesture Polygon RandomRouteAction
+        RelativeAngleCondition RelativeClearanceCondition RelativeLaneRange RoadCursor RoadRange
+        ScenarioObjectTemplate SensorReference SensorReferenceSet SetMonitorAction
+        SpeedProfileAction SpeedProfileEntry TrafficArea TrafficAreaAction TrafficDistribution
+        TrafficDistributionEntry TrafficSignalGroupState Trailer TrailerAction TrailerCoupler
+        TrailerHitch UserDefinedAnimation UserDefinedComponent UserDefinedLight VariableAction
+        VariableAddValueRule VariableCondition VariableDeclaration VariableDeclarations
+        VariableModifyAction VariableModifyRule VariableMultiplyByValueRule VariableSetAction
+        VehicleComponent VehicleLight VehicleRoleDistribution VehicleRoleDistributionEntry
     """,
 }
 SINCE: Mapping[str, str] = {

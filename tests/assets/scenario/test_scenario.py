@@ -292,3 +292,8 @@ def test_a_set_varies_the_road(tmp_path: Path) -> None:
     assert [file.name for file in files if file] == ["a.xodr", "b.xodr"]
     with pytest.raises(ScenarioError, match=r"line \d+, <LogicFile>: road file .*gone.xodr"):
         rows.scenario.structure(rows.row(2))
+
+
+@pytest.mark.parametrize("minor", [0, 1, 2, 3])
+def test_the_version_is_read(tmp_path: Path, minor: int) -> None:
+    assert load_scenario(write(tmp_path, scenario(minor=minor))).structure().version == (1, minor)
