@@ -5,7 +5,7 @@ Lengths in m, speeds in m/s, accelerations in m/s², angles in rad, times in s.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from proveout.assets.scenario.dynamics import CoordinateSystem
 from proveout.assets.scenario.entities import EntityRef, ObjectType
@@ -92,6 +92,7 @@ class TimeToCollisionCondition(Element):
 class TimeToCollisionConditionTarget(Element):
     """An entity or a place."""
 
+    ONE_OF: ClassVar = ("entity", "position")
     entity: EntityRef | None = None
     position: Annotated[AnyPosition | None, Inside("Position")] = None
 

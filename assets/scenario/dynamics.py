@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from proveout.assets.scenario.positions import AnyPosition, Position
 from proveout.assets.scenario.schema import (
@@ -91,6 +91,7 @@ class SpeedProfileAction(Element):
 class LongitudinalDistanceAction(Element):
     """Reaches and keeps a distance [m] or a time gap [s] to an entity."""
 
+    ONE_OF: ClassVar = ("distance", "time_gap")
     entity_ref: str
     continuous: bool
     freespace: bool

@@ -6,7 +6,7 @@ other: a trajectory is made of positions, and a position can lie on a trajectory
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from proveout.assets.scenario.schema import (
     Any_,
@@ -102,6 +102,7 @@ class LanePosition(Element):
 class RelativeLanePosition(Element):
     """Offsets from an entity: lanes, and metres along the road (ds) or along the lane (dsLane)."""
 
+    ONE_OF: ClassVar = ("ds", "ds_lane")
     entity_ref: str
     d_lane: Int
     ds: Double | None = None
@@ -114,6 +115,7 @@ class RelativeLanePosition(Element):
 class GeoPosition(Element):
     """Latitude and longitude: in rad up to version 1.1, in degrees as latitudeDeg, longitudeDeg."""
 
+    ONE_OF: ClassVar = ("latitude", "latitude_deg")
     latitude: Double | None = None
     longitude: Double | None = None
     height: Double | None = None

@@ -20,7 +20,7 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from proveout.assets.scenario.expression import ExpressionError
 from proveout.assets.scenario.finding import Finding
@@ -75,9 +75,11 @@ class Element:
     """What every class of the standard has.
 
     Attributes:
+        ONE_OF: Fields of which it needs one.
         place: Where it stands.
     """
 
+    ONE_OF: ClassVar[tuple[str, ...]] = ()
     place: Place = field(compare=False, repr=False)
 
 
@@ -220,6 +222,9 @@ class Reader:
             if value is not None:
                 values[shape.name] = value
         self._leftover(node, children, used_attributes, used_children)
+        wanted: tuple[str, ...] = getattr(cls, "ONE_OF", ())
+        if wanted and not any(name in values for name in wanted):
+            raise node.place.error(f"it needs one of {', '.join(map(camel, wanted))}; add it.")
         return cls(**values)
 
     def text(self, text: str, scope: Scope | None, place: Place) -> str:

@@ -79,9 +79,12 @@ def attribute(shape: FieldShape) -> str:
 def example(cls: type, tag: str, extra: str = "", option: str = "", top: bool = True) -> str:
     """An element with what it needs and one field or one option of a choice besides."""
     attributes, children = "", ""
+    alternatives: tuple[str, ...] = getattr(cls, "ONE_OF", ())
     for shape in shape_of(cls):
         chosen = shape.name == extra
-        if not (shape.required or chosen or (shape.many and (top or shape.name in NEEDED))):
+        one_of = alternatives[:1] == (shape.name,) and extra not in alternatives
+        needed = shape.required or one_of or (shape.many and (top or shape.name in NEEDED))
+        if not (needed or chosen):
             continue
         if shape.attribute is not None:
             attributes += f' {shape.attribute}="{attribute(shape)}"'

@@ -160,6 +160,12 @@ BAD = [
         "unknown variable 'v'; known are none",
     ),
     (scenario().replace("<Actors", "<Others").replace("/Actors", "/Others"), "it needs <Actors>"),
+    (
+        scenario(action='<PrivateAction><LongitudinalAction><LongitudinalDistanceAction '
+                        'entityRef="Ego" freespace="true" continuous="true"/></LongitudinalAction>'
+                        "</PrivateAction>"),
+        "it needs one of distance, timeGap",
+    ),
     (scenario().replace('revMajor="1"', 'revMajor="2"'), "version 2.2 is not read"),
     (scenario().replace('revMajor="1"', 'revMajor="x"'), "version x.2 is no number"),
     (catalog(car()), "it is a catalogue, not a scenario"),
