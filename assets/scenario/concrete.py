@@ -8,6 +8,7 @@ ask for them while the scenario runs.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from lxml import etree
@@ -18,6 +19,7 @@ from proveout.assets.scenario.constraints import judge
 from proveout.assets.scenario.expression import ExpressionError
 from proveout.assets.scenario.node import Node
 from proveout.assets.scenario.rows import Rows
+from proveout.assets.scenario.scenario import version_of
 from proveout.assets.scenario.scope import Frame, reference
 from proveout.assets.scenario.types import to_text
 
@@ -58,6 +60,7 @@ def concrete(rows: Rows, number: int, folder: Path) -> bytes:
         )
     structure = rows.scenario.structure(values)
     root = _element(structure.node, frame, rows.scenario.path.parent, folder)
+    _raise_version(root, rows, structure.node)
     tree = etree.ElementTree(root)
     root.insert(0, etree.Comment(f" Row {number} of {rows.path.name}. "))
     etree.indent(root)
@@ -83,6 +86,22 @@ def _element(node: Node, frame: Frame, source: Path, folder: Path) -> etree._Ele
         else:
             element.append(_element(child, frame, source, folder))
     return element
+
+
+def _raise_version(root: etree._Element, rows: Rows, node: Node) -> None:
+    """Name the newest version among the scenario and the catalogues whose entries it now holds."""
+    files = {part.place.file for part in _all(node)}
+    newest = max(version_of(rows.scenario.library.nodes[file]) for file in files)
+    header = root.find("FileHeader")
+    if header is not None:
+        header.set("revMajor", str(newest[0]))
+        header.set("revMinor", str(newest[1]))
+
+
+def _all(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _all(child)
 
 
 def _parameters(block: Node, frame: Frame) -> etree._Element:

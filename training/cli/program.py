@@ -47,8 +47,8 @@ COMMANDS = {
         "look into a robot file, write it as clean MJCF, try many",
     ),
     "scenario": (
-        "scenario count|inspect|convert ...",
-        "OpenSCENARIO: count the rows of files, look into one, write a row as a file",
+        "scenario count|inspect|convert|survey ...",
+        "OpenSCENARIO: count the rows of files, look into one, write a row, try many",
     ),
     "capacities": ("capacities ENV", "measure the room that contacts and constraints need"),
 }

@@ -1,4 +1,4 @@
-"""`proveout scenario`: count the rows of scenario files, look into one, write a row as a file."""
+"""`proveout scenario`: count rows of scenario files, look into one, write a row, try many."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from proveout.training.cli.command import MAX_SEED, Help, flag
 from proveout.training.cli.files_first import files_and_flags
+from proveout.training.cli.streams import quiet_stdout
 
 HELP = Help(
     text=(
@@ -17,12 +18,14 @@ HELP = Help(
         "many of them are within the constraints of their parameters. inspect FILE: parameters, "
         "entities, the storyboard as a tree, and what is not supported. convert FILE --row K --out "
         "F.xosc: one row as a scenario of its own, without parameters and catalogues, for other "
-        "players. FILE is a scenario or a file of distributions."
+        "players. survey [TITLE=]DIR ...: which scenarios below some folders are read, and what of "
+        "the standard is. FILE is a scenario or a file of distributions."
     ),
     examples=(
         "proveout scenario count alks/logical_scenarios --json",
         "proveout scenario inspect cut_in_variation.xosc --row 12",
         "proveout scenario convert cut_in_variation.xosc --row 12 --out row12.xosc",
+        "proveout scenario survey ALKS=alks --out openscenario.md",
     ),
 )
 
@@ -60,10 +63,17 @@ class ConvertFlags(SeedFlags):
     strict: bool = flag(False, "fail where something is not supported")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SurveyFlags:
+    """Flags of `scenario survey`."""
+
+    out: Path | None = flag(None, "write the tables to this .md")  # noqa: RUF009
+
+
 def run(arguments: Sequence[str], prog: str, text: str) -> int:
     """Run one of the subcommands of `proveout scenario`."""
     known: dict[str, Callable[[list[str], str], int]] = {
-        "count": _count, "inspect": _inspect, "convert": _convert,
+        "count": _count, "inspect": _inspect, "convert": _convert, "survey": _survey,
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {prog} {{{','.join(known)}}} ... ({prog} inspect --help)\n\n{text}")
@@ -99,17 +109,10 @@ def _count(arguments: list[str], prog: str) -> int:
             }
             for file, count in zip(files, counts, strict=True)
         ]  # fmt: skip
-        print(
-            dump_json(
-                {
-                    "files": told,
-                    "total": total,
-                    "total_within_constraints": (
-                        sum(withins) if len(withins) == len(counts) else None
-                    ),
-                }
-            )
-        )
+        within = sum(withins) if len(withins) == len(counts) else None
+        data = {"files": told, "total": total, "total_within_constraints": within}
+        with quiet_stdout(True) as emit:
+            emit(dump_json(data))
         return 0
     head = ("rows", "within constraints", "breaking a bound", "file")
     lines = [head]
@@ -148,7 +151,8 @@ def _inspect(arguments: list[str], prog: str) -> int:
     if flags.strict:
         _refuse(structure)
     told = describe(rows, structure)
-    print(dump_json(told) if flags.json else table(told))
+    with quiet_stdout(flags.json) as emit:
+        emit(dump_json(told) if flags.json else table(told))
     return 0
 
 
@@ -173,6 +177,37 @@ def _convert(arguments: list[str], prog: str) -> int:
     print(write_concrete(rows, flags.row, flags.out))
     for finding in structure.findings:
         print(f"  kept as it is: {finding}", file=sys.stderr)
+    return 0
+
+
+def _survey(arguments: list[str], prog: str) -> int:
+    folders, flags = files_and_flags(
+        arguments, SurveyFlags, prog,
+        "Which scenarios below some folders are read, and which types of the standard: proveout "
+        "scenario survey [TITLE=]DIR ... --out docs/openscenario.md",
+        "folders",
+        several=True,
+    )  # fmt: skip
+    from proveout.assets.files.atomic import write_atomic
+    from proveout.assets.scenario.survey import document, survey, table
+    from proveout.training.cli.arguments import UsageError
+    from proveout.training.run.failures import check_output
+
+    if flags.out is not None:
+        check_output(flags.out, "--out")
+    sections = []
+    for text in folders:
+        title, _, name = text.rpartition("=")
+        folder = Path(name)
+        if not folder.is_dir():
+            raise UsageError(f"{name} is not a folder; give one with scenarios below it")
+        sections.append(table(title or folder.name, list(survey(folder))))
+    before = flags.out.read_text() if flags.out is not None and flags.out.is_file() else ""
+    told = document(sections, before)
+    if flags.out is not None:
+        write_atomic(flags.out, told)
+    else:
+        print(told)
     return 0
 
 
