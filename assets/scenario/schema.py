@@ -119,9 +119,13 @@ class FieldShape:
     required: bool
 
 
-@functools.cache
-def shape_of(cls: type) -> tuple[FieldShape, ...]:
+def shape_of(cls: Any) -> tuple[FieldShape, ...]:
     """Return what the fields of a class are in XML."""
+    return _shape_of(cls)
+
+
+@functools.cache
+def _shape_of(cls: Any) -> tuple[FieldShape, ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = [f for f in dataclasses.fields(cls) if f.name != "place"]
     return tuple(_field_shape(f.name, hints[f.name], _optional(f)) for f in fields)
@@ -211,14 +215,12 @@ class Reader:
         used_attributes: set[str] = set()
         used_children: set[int] = set()
         children = list(_opened(node))
-        for shape in shape_of(typing.cast(type, cls)):
+        for shape in shape_of(cls):
             if shape.attribute is not None:
                 used_attributes.add(shape.attribute)
                 value = self._attribute(node, shape)
             else:
-                value = self._children(
-                    node, children, shape, claimed_tags(typing.cast(type, cls)), used_children
-                )
+                value = self._children(node, children, shape, claimed_tags(cls), used_children)
             if value is not None:
                 values[shape.name] = value
         self._leftover(node, children, used_attributes, used_children)
@@ -350,9 +352,13 @@ class Reader:
                 self.findings.append(Finding(node.place, f"its attribute {name} is not supported"))
 
 
-@functools.cache
-def claimed_tags(cls: type) -> frozenset[str]:
+def claimed_tags(cls: Any) -> frozenset[str]:
     """Return the tags of all children that a class knows."""
+    return _claimed_tags(cls)
+
+
+@functools.cache
+def _claimed_tags(cls: Any) -> frozenset[str]:
     shapes = shape_of(cls)
     tags = {tag for shape in shapes if shape.inside is None for tag in shape.classes}
     return frozenset(
