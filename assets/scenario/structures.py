@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from proveout.assets.files.errors import ScenarioError
+from proveout.assets.scenario.constraints import judge
 from proveout.assets.scenario.rows import BLOCK, Rows
 from proveout.assets.scenario.scenario import Structure
 from proveout.assets.scenario.scope import Frame
@@ -50,14 +51,20 @@ class Structures:
     known: list[Structure] = field(default_factory=list)
 
     def groups(self, size: int = BLOCK) -> Iterator[Group]:
-        """Yield all rows, block by block, in groups.
+        """Yield the rows within the constraints, block by block, in groups.
+
+        Args:
+            size: Of a block, in rows.
 
         Raises:
             ScenarioError: A row's structure cannot be made, or there are too many.
         """
         for first, columns in self.source.blocks(size):
             count = min(size, self.source.size - first)
-            yield from self.split(columns, np.arange(first, first + count))
+            frame = self.source.scenario.frame(columns, count, first)
+            within = np.flatnonzero(judge(frame).within)
+            picked = {name: column[within] for name, column in columns.items()}
+            yield from self.split(picked, within + first)
 
     def split(self, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> Iterator[Group]:
         """Yield rows in groups.

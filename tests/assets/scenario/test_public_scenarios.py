@@ -48,17 +48,12 @@ def test_the_catalogue_of_r157_has_its_published_number_of_rows() -> None:
 def numbers(rows: Rows) -> int:
     """Evaluate every attribute of every element over all rows within the constraints."""
     count = 0
-    structures = Structures(rows)
-    for first, columns in rows.blocks():
-        size = min(len(next(iter(columns.values()), [0])), rows.size - first)
-        kept = np.flatnonzero(judge(rows.scenario.frame(columns, size, first)).within)
-        picked = {name: column[kept] for name, column in columns.items()}
-        for group in structures.split(picked, kept + first):
-            for element in (*walk(group.structure.entities), *walk(group.structure.storyboard)):
-                for value in vars(element).values():
-                    if isinstance(value, Value):
-                        value.over(group.frame)
-                        count += len(group.rows)
+    for group in Structures(rows).groups():
+        for element in (*walk(group.structure.entities), *walk(group.structure.storyboard)):
+            for value in vars(element).values():
+                if isinstance(value, Value):
+                    value.over(group.frame)
+                    count += len(group.rows)
     return count
 
 

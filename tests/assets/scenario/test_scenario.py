@@ -98,6 +98,17 @@ def test_numbers_are_evaluated_over_all_rows_and_names_are_structure(tmp_path: P
     assert sorted(r for one in again for r in one.rows.tolist()) == list(range(6))
 
 
+def test_rows_outside_the_constraints_are_left_out(tmp_path: Path) -> None:
+    # Of these rows the first could not be evaluated at all.
+    declared = parameter("v", "1", groups=group(("greaterThan", "0")))
+    write(tmp_path, scenario(declared, speed="${1 / $v}"))
+    inner = f"<Deterministic>{span('v', '0', '2', '1')}</Deterministic>"
+    rows = load_rows(write(tmp_path, distribution(inner), "rows.xosc"))
+    (only,) = Structures(rows).groups()
+    assert only.rows.tolist() == [1, 2]
+    assert target_speed(only.structure).value.over(only.frame).tolist() == [1.0, 0.5]
+
+
 def test_structure_depends_on_a_parameter_through_others(tmp_path: Path) -> None:
     write(tmp_path, catalog(car("a"), car("b")), "cars/cars.xosc")
     declared = parameter("choice", "a", "string") + parameter("model", "$choice", "string")
