@@ -118,13 +118,15 @@ def _range(node: Node, parameter: Declaration) -> Axis:
         raise node.place.error("stepWidth must be positive; correct it.")
     start, end = (_decimal(limits, name) for name in ("lowerLimit", "upperLimit"))
     step = _decimal(node, "stepWidth")
-    count = int((end - start) // step) + 1
-    digits = max(0, *(-int(number.as_tuple().exponent) for number in (start, step)))
-    scale = 10**digits
-    whole_start, whole_step = int(start * scale), int(step * scale)
-    largest = abs(whole_start) + whole_step * (count - 1)
-    if digits > 22 or largest > 2**53:
+    digits = max(0, *(-int(number.as_tuple().exponent) for number in (start, end, step)))
+    # Whole multiples of the last digit, exact in float64.
+    if digits > 22 or any(
+        number and number.adjusted() + digits > 14 for number in (start, end, step)
+    ):
         raise node.place.error("its numbers have too many digits; round them.")
+    whole_start, whole_end, whole_step = (int(n.scaleb(digits)) for n in (start, end, step))
+    count = (whole_end - whole_start) // whole_step + 1
+    scale = 10**digits
 
     def values(_: str, index: np.ndarray) -> tuple[np.ndarray, bool]:
         return (whole_start + whole_step * index.astype(np.int64)) / float(scale), True

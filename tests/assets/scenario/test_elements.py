@@ -14,7 +14,7 @@ import pytest
 from lxml import etree
 from scenario_text import scenario, write
 
-from proveout.assets.scenario.coverage import coverage, element_classes
+from proveout.assets.scenario.coverage import coverage, element_classes, markdown
 from proveout.assets.scenario.node import Node, Place
 from proveout.assets.scenario.scenario import load_scenario
 from proveout.assets.scenario.schema import (
@@ -261,3 +261,9 @@ def test_each_line_of_the_coverage_names_a_test_that_is_there() -> None:
         function, _, case = test.partition("[")
         assert function in known[file], line
         assert not case or case.rstrip("]") in CLASSES
+
+
+def test_the_table_of_the_documentation_is_that_of_the_code() -> None:
+    document = Path(__file__).parents[3] / "docs" / "openscenario.md"
+    # `proveout scenario survey` writes it anew.
+    assert document.read_text().endswith(markdown() + "\n")
