@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import warp as wp
 
@@ -17,6 +18,8 @@ class Engine(ABC):
 
     num_worlds: int
     device: wp.Device
+    # Python modules whose kernels every start needs: they are compiled together.
+    kernel_modules: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod

@@ -11,6 +11,7 @@ import warp as wp
 
 from proveout.envs.core.coerce import coerce_fields
 from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.finite import is_finite
 from proveout.envs.core.rng import normal, random_key, uniform
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Randomization:
             a quarter of its width, and clipped to the range.
         low: Lower end of the range.
         high: Upper end of the range.
+        strong: Lower and upper end at the level "strong" of a task's randomisation; empty: the
+            same as ever.
         unit: Unit of the drawn number.
         enabled: False switches it off.
 
@@ -70,27 +73,33 @@ class Randomization:
     distribution: Literal["uniform", "loguniform", "normal"] = _hidden("uniform")
     low: float = _shown(1.0, "lower end of the range")
     high: float = _shown(1.0, "upper end of the range")
+    strong: tuple[float, ...] = _hidden(())
     unit: str = _hidden("1")
     enabled: bool = _hidden(True)
 
     def __post_init__(self) -> None:
         coerce_fields(self)
-        if self.low > self.high:
+        if len(self.strong) not in (0, 2):
             raise ConfigError(
-                f"randomisation of {self.field}: low <= high expected, got "
-                f"{self.low} and {self.high}"
+                f"randomisation of {self.field}: strong has a lower and an upper end, got "
+                f"{list(self.strong)}"
             )
-        if self.distribution == "loguniform" and self.low <= 0.0:
-            raise ConfigError(
-                f"randomisation of {self.field}: loguniform needs low > 0, got {self.low}"
-            )
-        if self.field in (OBSERVATION_NOISE, CONTROL_LATENCY) and (
-            self.low < 0.0 or self.operation != "set"
-        ):
-            raise ConfigError(
-                f"randomisation of {self.field}: needs operation 'set' and low >= 0, got "
-                f"{self.operation!r} and {self.low}"
-            )
+        for low, high in ((self.low, self.high), self.strong or (self.low, self.high)):
+            if low > high:
+                raise ConfigError(
+                    f"randomisation of {self.field}: low <= high expected, got {low} and {high}"
+                )
+            if self.distribution == "loguniform" and low <= 0.0:
+                raise ConfigError(
+                    f"randomisation of {self.field}: loguniform needs low > 0, got {low}"
+                )
+            if self.field in (OBSERVATION_NOISE, CONTROL_LATENCY) and (
+                low < 0.0 or self.operation != "set"
+            ):
+                raise ConfigError(
+                    f"randomisation of {self.field}: needs operation 'set' and low >= 0, got "
+                    f"{self.operation!r} and {low}"
+                )
 
     @property
     def number(self) -> str | None:
@@ -170,7 +179,7 @@ def _draw_kernel(
     if not mask_in[worldid]:
         return
     value = override_in[worldid, column]
-    if not wp.isfinite(value):
+    if not is_finite(value):
         key = random_key(seed_in[worldid], world_id_in[worldid], episode_in[worldid], stream)
         if distribution == 0:
             value = uniform(key, column, low, high)

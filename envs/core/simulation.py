@@ -17,6 +17,7 @@ from proveout.envs.core.errors import ConfigError, StateError
 from proveout.envs.core.exchange import host_views
 from proveout.envs.core.graph import Graph
 from proveout.envs.core.hooks import Hooks
+from proveout.envs.core.kernel_modules import load_modules
 from proveout.envs.core.launches_only import launches_only
 from proveout.envs.core.next_episode import EPISODE
 from proveout.envs.core.reset_request import check_parameter
@@ -27,6 +28,10 @@ from proveout.envs.core.step_kernels import StepKernels
 from proveout.envs.core.task import Task
 from proveout.envs.core.task_state import TaskState
 from proveout.envs.core.unwritten import Unwritten
+
+_KERNEL_MODULES = tuple(
+    f"proveout.envs.core.{name}" for name in ("step_kernels", "number_rows", "task_state")
+)
 
 
 class Simulation:
@@ -103,6 +108,10 @@ class Simulation:
         self.hooks = Hooks(task, self)
         self._bind_randomizations()
 
+        drawing = (randomize.__name__,) if task.randomizations else ()
+        load_modules(
+            (type(task).__module__, *self.engine.kernel_modules, *_KERNEL_MODULES, *drawing), device
+        )
         unwritten = Unwritten(self)
         self._holds_back = False
 

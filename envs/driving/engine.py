@@ -3,7 +3,7 @@
 A physics step is a list of stages, see `proveout.envs.driving.stages`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ import warp as wp
 
 from proveout.assets.road import RoadNetwork
 from proveout.envs.core.engine import Engine
+from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.parameter_columns import ParameterColumns, matching
 from proveout.envs.core.scene_pose import ScenePose
+from proveout.envs.core.task_state import TaskState
 from proveout.envs.driving import road_kernels as kernels
 from proveout.envs.driving.agents import (
     AgentArrays,
@@ -51,6 +53,11 @@ class RoadEngine(Engine):
             unless one of its fields is randomised.
         bodies: Likewise, (1 or num_worlds, num_agents) `Body`.
     """
+
+    kernel_modules = tuple(
+        f"proveout.envs.driving.{name}"
+        for name in ("road_kernels", "traffic.leaders", "metrics.collision", "agents")
+    )
 
     def __init__(
         self,
@@ -96,6 +103,27 @@ class RoadEngine(Engine):
         self.time_to_collision = wp.full(shape, wp.inf, dtype=float, device=device)
         self._all = wp.full(num_worlds, True, dtype=wp.bool, device=device)
         self.stages = self._own_stages()
+        self._kept: dict[str, TaskState] = {}
+
+    def keep(self, name: str, struct: Any, columns: Mapping[str, int] | None = None) -> Any:
+        """Room for what a stage remembers: saved with the worlds, zeroed when an episode begins.
+
+        Args:
+            name: Of the stage or of what it does, for the saved state.
+            struct: A `wp.struct` of arrays with the worlds as first dimension.
+            columns: Field -> size of its second dimension, where it has one.
+
+        Returns:
+            The struct, for kernels.
+
+        Raises:
+            ConfigError: The name is taken, or as `TaskState`.
+        """
+        if name in self._kept:
+            raise ConfigError(f"{name!r} is kept twice by the stages of a road engine")
+        kept = TaskState(struct, columns or {}, _no_struct, self.num_worlds, self.device)
+        self._kept[name] = kept
+        return kept.instance
 
     def struct(self, decimation: int) -> Road:
         """What kernels of a task see.
@@ -122,6 +150,11 @@ class RoadEngine(Engine):
             "map_of_world": self.map_of_world,
             "driver_kind": self.drivers.kind,
             "driver_parameters": self.drivers.columns,
+            **{
+                f"{name}/{field}": array
+                for name, kept in self._kept.items()
+                for field, array in kept.arrays.items()
+            },
         }
 
     def state_limits(self) -> dict[str, int]:
@@ -254,6 +287,8 @@ class RoadEngine(Engine):
         """
         self._agents.blank(mask)
         self._commands.blank(mask)
+        for kept in self._kept.values():
+            kept.clear(mask)
         self._launch(
             kernels.reset_kernel,
             [mask, self.drivers.default, self.num_learners],
@@ -293,3 +328,7 @@ class RoadEngine(Engine):
 
     def _latch_collisions(self, mask: wp.array) -> None:
         latch_collisions(mask, self.agents, self.bodies)
+
+
+def _no_struct(name: str, kind: Any) -> Any:
+    raise ConfigError(f"{name!r}: what a stage keeps are arrays, not a {kind.key}")
