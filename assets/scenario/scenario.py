@@ -14,7 +14,7 @@ from proveout.assets.scenario.entities import Entities
 from proveout.assets.scenario.environment import RoadNetwork
 from proveout.assets.scenario.finding import Finding
 from proveout.assets.scenario.node import Node
-from proveout.assets.scenario.references import check_references
+from proveout.assets.scenario.references import check_references, walk
 from proveout.assets.scenario.schema import (
     Any_,
     Element,
@@ -23,6 +23,7 @@ from proveout.assets.scenario.schema import (
 )
 from proveout.assets.scenario.scope import Declaration, Frame, Scope
 from proveout.assets.scenario.storyboard import Storyboard
+from proveout.assets.scenario.types import NUMERIC
 
 # Children of <OpenSCENARIO> in a scenario; anything else is a finding.
 _PARTS = frozenset(
@@ -134,6 +135,7 @@ class Scenario:
             "parameter": frozenset(self.scope.declarations),
         }
         reader.findings += check_references(entities, storyboard, declared_names)
+        self._note_texts(reader, storyboard)
         for part in node.children:
             if part.tag not in _PARTS:
                 reader.findings.append(Finding(part.place, "it is not supported"))
@@ -145,6 +147,17 @@ class Scenario:
             depends={name: values[name] for name in sorted(reader.depends)},
             node=node, road_file=_road_file(road_network, self.path),
         )  # fmt: skip
+
+    def _note_texts(self, reader: Reader, storyboard: Storyboard) -> None:
+        """Parameters that conditions and actions name belong to the structure where they are texts.
+
+        Numbers that they ask for may differ by row.
+        """
+        for part in walk(storyboard):
+            name = getattr(part, "parameter_ref", None)
+            declaration = self.scope.declarations.get(str(name).lstrip("$"))
+            if name is not None and declaration is not None and declaration.kind not in NUMERIC:
+                reader.text(f"${declaration.name}", self.scope, part.place)
 
 
 def load_scenario(path: Path | str) -> Scenario:

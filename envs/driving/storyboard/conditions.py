@@ -21,6 +21,7 @@ from proveout.envs.driving.storyboard.program import (
     Program,
 )
 from proveout.envs.driving.storyboard.tables import NOTHING, Table
+from proveout.envs.driving.storyboard.variables import NAMED, Variables, compare
 
 INITIAL, STANDBY, RUNNING, COMPLETE = range(4)
 """States of an element; those of the standard, and before any of them."""
@@ -74,13 +75,17 @@ class Conditions:
     Args:
         program: The storyboard.
         row: Which of its rows.
-        ask: Answers tests other than of time and of the storyboard.
+        ask: Answers tests other than of time, of variables and of the storyboard.
+        variables: Of the row; None: as they are at the start.
     """
 
-    def __init__(self, program: Program, row: int, ask: Ask) -> None:
+    def __init__(
+        self, program: Program, row: int, ask: Ask, variables: Variables | None = None
+    ) -> None:
         self.program = program
         self.row = row
         self.ask = ask
+        self.variables = variables or Variables(program, row)
         self._memory: dict[int, _Memory] = {}
 
     def forget(self, trigger: int) -> None:
@@ -161,6 +166,8 @@ class Conditions:
             return compare(now.time, own.integer(line, "rule"), limit)
         if name == "StoryboardElementStateCondition":
             return self._state_test(line, now)
+        if name in NAMED:
+            return self.variables.holds(name, line)
         return self.ask(table, line, int(program.test_entity[test]))
 
     def _state_test(self, line: int, now: Moment) -> bool:
@@ -180,11 +187,3 @@ class Conditions:
 
 def _choice(table: Table, line: int, name: str) -> str:
     return str(_CHOICES[name][table.integer(line, name)])
-
-
-def compare(value: float, rule: int, limit: float) -> bool:
-    """Whether a value is in a relation of the standard (its place in `Rule`) to a limit."""
-    return (
-        value == limit, value > limit, value < limit, value >= limit, value <= limit,
-        value != limit,
-    )[rule]  # fmt: skip

@@ -5,6 +5,7 @@ Elements stand level by level, so that children of one stand one after the other
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from proveout.assets.scenario.conditions import ByEntityCondition, Condition, Trigger
-from proveout.assets.scenario.scenario import Structure
+from proveout.assets.scenario.references import walk
+from proveout.assets.scenario.scenario import Structure, VariableDeclaration
 from proveout.assets.scenario.schema import Element, Unsupported
 from proveout.assets.scenario.scope import Frame, Value
 from proveout.assets.scenario.storyboard import (
@@ -60,6 +62,8 @@ class Program:
         actors: Entities.
         select_triggering: Whether the entities that triggered an event act too, of each element.
         init_entity, init_table, init_line: Actions of the start; `NOTHING` as entity: of the world.
+        variables: Variables and the parameters that the storyboard names, as "variable:NAME" and
+            "parameter:NAME"; their values at the start are the lines of "VariableDeclaration".
         tables: What actions and tests hold.
         unsupported: Elements (by number) and tests that could not be read.
     """
@@ -94,6 +98,7 @@ class Program:
     init_entity: np.ndarray
     init_table: np.ndarray
     init_line: np.ndarray
+    variables: tuple[str, ...]
     tables: Tables
     unsupported: tuple[Element, ...]
 
@@ -114,6 +119,7 @@ def compile_storyboard(structure: Structure, frame: Frame) -> Program:
 class _Compiler:
     def __init__(self, structure: Structure, frame: Frame) -> None:
         self.frame = frame
+        self.structure = structure
         self.storyboard = structure.storyboard
         self.entities = [one.name for one in structure.entities.objects]
         self.groups = {
@@ -136,6 +142,7 @@ class _Compiler:
         actions = [self._action(one) for one in elements]
         actors, spans, select = self._actors(elements, parents)
         init = self._init()
+        variables = self._variables()
         return Program(
             kind=_ints(_kind(one) for one in elements), parent=_ints(parents),
             first_child=_ints(first), children=_ints(count),
@@ -154,7 +161,7 @@ class _Compiler:
             action_line=_column(actions, 1), actor_first=_column(spans, 0),
             actor_count=_column(spans, 1), actors=_ints(actors), select_triggering=_ints(select),
             init_entity=_column(init, 0), init_table=_column(init, 1), init_line=_column(init, 2),
-            tables=self.builder.build(), unsupported=tuple(self.unsupported),
+            variables=variables, tables=self.builder.build(), unsupported=tuple(self.unsupported),
         )  # fmt: skip
 
     def _levels(self) -> tuple[list[Element], list[int], list[int], list[int]]:
@@ -244,6 +251,27 @@ class _Compiler:
             for entity in self._numbers_of([private.entity_ref]):
                 found += [(entity, *self.builder.add(one)) for one in private.actions]
         return found
+
+    def _variables(self) -> tuple[str, ...]:
+        names = []
+        for variable in self.structure.variables:
+            self.builder.add(variable)
+            names.append(f"variable:{variable.name}")
+        scope = self.frame.root
+        named = {str(getattr(part, "parameter_ref", "")) for part in walk(self.storyboard)}
+        for name in sorted({name.lstrip("$") for name in named} & set(scope.declarations)):
+            declared = scope.declarations[name]
+            value = Value(f"${name}", "any", scope, declared.place)
+            over = self.frame.parameter(name, scope, declared.place)
+            if np.asarray(over).dtype.kind == "U":  # one text, as the structure depends on it
+                value = dataclasses.replace(value, constant=str(np.ravel(over)[0]))
+            self.builder.add(
+                VariableDeclaration(
+                    place=declared.place, name=name, variable_type=declared.kind, value=value
+                )
+            )
+            names.append(f"parameter:{name}")
+        return tuple(names)
 
     def _numbers(self, values: Sequence[Value | None], default: float) -> np.ndarray:
         varies = any(value is not None and value.constant is None for value in values)

@@ -40,6 +40,7 @@ from proveout.envs.driving.storyboard.program import (
     Program,
 )
 from proveout.envs.driving.storyboard.tables import NOTHING
+from proveout.envs.driving.storyboard.variables import NAMED, Variables
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Outcome:
     """What happened in a step.
 
     Attributes:
-        started: Actions that start, in their order.
+        started: Actions that start, in their order, without those that set a variable.
         stopped: Actions that are stopped before they were done.
         finished: The storyboard has come to its end.
     """
@@ -76,9 +77,10 @@ class Run:
     Args:
         program: The storyboard.
         row: Which of its rows.
-        ask: Answers tests other than of time and of the storyboard.
+        ask: Answers tests other than of time, of variables and of the storyboard.
 
     Attributes:
+        variables: Their values, and those of parameters.
         conditions: With what they remember.
         state: Of each element.
         executions: Of each element: how often it started or was skipped.
@@ -88,7 +90,8 @@ class Run:
     def __init__(self, program: Program, row: int, ask: Ask) -> None:
         self.program = program
         self.row = row
-        self.conditions = Conditions(program, row, ask)
+        self.variables = Variables(program, row)
+        self.conditions = Conditions(program, row, ask, self.variables)
         elements = len(program.kind)
         self.state = [INITIAL] * elements
         self.executions = [0] * elements
@@ -98,6 +101,7 @@ class Run:
         self._now = Moment(0.0, [], ())
         self._started: list[Started] = []
         self._stopped: list[int] = []
+        self._instant: list[int] = []
         self._begin(STORYBOARD, ())
 
     def step(self, time: float, done: Iterable[int] = ()) -> Outcome:
@@ -112,7 +116,8 @@ class Run:
         self._started, self._stopped = [], []
         self._recent, self._new = self._new, self._recent
         self._new.clear()
-        self._end(done)
+        instant, self._instant = self._instant, []
+        self._end([*done, *instant])
         self._recent |= self._new
         self._new.clear()
         self._now = Moment(time, list(self.state), self._recent)
@@ -147,7 +152,7 @@ class Run:
         self._change(element, RUNNING, START)
         self.conditions.forget(int(self.program.stop_trigger[element]))
         if kind == ACTION:
-            self._started.append(Started(element, actors))
+            self._act(element, actors)
         for child in self._inner(element):
             if self.program.kind[child] == EVENT:
                 self.executions[child] = 0
@@ -158,6 +163,15 @@ class Run:
                 if self.program.kind[child] == GROUP:
                     self.executions[child] = 0
                 self._begin(child, actors)
+
+    def _act(self, element: int, actors: tuple[int, ...]) -> None:
+        """Start an action; what only sets a variable is done at once, and ends in the next step."""
+        name = self.program.tables.names[int(self.program.action_table[element])]
+        if name in NAMED:
+            self.variables.apply(name, int(self.program.action_line[element]))
+            self._instant.append(element)
+        else:
+            self._started.append(Started(element, actors))
 
     def _end(self, done: Iterable[int]) -> None:
         for element in done:

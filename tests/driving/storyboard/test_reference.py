@@ -14,10 +14,10 @@ from proveout.envs.driving.storyboard.conditions import (
     STANDBY,
     Conditions,
     Moment,
-    compare,
 )
 from proveout.envs.driving.storyboard.program import Program, compile_storyboard
 from proveout.envs.driving.storyboard.reference import Run
+from proveout.envs.driving.storyboard.variables import compare
 
 BOX = (
     '<MiscObject name="box" miscObjectCategory="obstacle" mass="1"><BoundingBox>'
@@ -87,12 +87,15 @@ def act(
     )
 
 
-def program(folder: Path, *acts: str, stop: str = "", parameters: str = "") -> Program:
+def program(
+    folder: Path, *acts: str, stop: str = "", parameters: str = "", variables: str = ""
+) -> Program:
     objects = "".join(f'<ScenarioObject name="{name}">{BOX}</ScenarioObject>' for name in "AB")
     path = folder / "scenario.xosc"
     path.write_text(
         '<OpenSCENARIO><FileHeader revMajor="1" revMinor="3" date="2026-01-01T00:00:00" '
         f'description="" author=""/><ParameterDeclarations>{parameters}</ParameterDeclarations>'
+        f"<VariableDeclarations>{variables}</VariableDeclarations>"
         f"<CatalogLocations/><RoadNetwork/><Entities>{objects}</Entities><Storyboard><Init>"
         f'<Actions/></Init><Story name="story">{"".join(acts)}</Story>{stop}</Storyboard>'
         "</OpenSCENARIO>"
@@ -370,6 +373,63 @@ def test_rows_differ_in_numbers(tmp_path: Path) -> None:
         run = Run(made, row, lambda *_: False)
         starts.append(next(k for k in range(20) if run.step(k / 10).started))
     assert starts == [3, 6, 9]
+
+
+def changes(name: str, change: str, start: str, times: str = "1", kind: str = "Variable") -> str:
+    """An event that changes a variable or a parameter."""
+    return (
+        f'<Event name="{name}" priority="parallel" maximumExecutionCount="{times}"><Action '
+        f'name="{name}0"><GlobalAction><{kind}Action {kind.lower()}Ref="x">{change}'
+        f"</{kind}Action></GlobalAction></Action>{start}</Event>"
+    )
+
+
+def asks(value: str, rule: str = "equalTo", kind: str = "Variable") -> str:
+    return trigger(
+        condition(f'<{kind}Condition {kind.lower()}Ref="x" value="{value}" rule="{rule}"/>')
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "change", "asked", "step"),
+    [
+        ("double", "2", '<SetAction value="5"/>', asks("5"), 3),
+        ("double", "2", "<ModifyAction><Rule><AddValue value='0.5'/></Rule></ModifyAction>",
+         asks("3", "greaterOrEqual"), 4),
+        ("int", "2", "<ModifyAction><Rule><MultiplyByValue value='3'/></Rule></ModifyAction>",
+         asks("17", "greaterThan"), 4),
+        ("boolean", "false", '<SetAction value="true"/>', asks("true"), 3),
+        ("boolean", "false", '<SetAction value="1"/>', asks("true"), 3),
+        ("string", "red", '<SetAction value="green"/>', asks("green"), 3),
+        ("string", "red", '<SetAction value="green"/>', asks("red", "notEqualTo"), 3),
+        ("string", "red", '<SetAction value="green"/>', asks("red"), 0),
+    ],
+)  # fmt: skip
+def test_variables_are_set_and_asked_for(
+    tmp_path: Path, kind: str, value: str, change: str, asked: str, step: int
+) -> None:
+    """Changed in step 2, seen in step 3, in which its event ends and, as it may, runs once more."""
+    made = program(
+        tmp_path,
+        act(changes("c", change, trigger(time("0.2")), times="2"), event("e", asked)),
+        variables=f'<VariableDeclaration name="x" variableType="{kind}" value="{value}"/>',
+    )
+    play = Play(made).until(8)
+    assert [entry for entry in play.log if entry[1] == "started"] == [(step, "started", "e0")]
+
+
+def test_parameters_may_be_set_as_version_1_0_has_it(tmp_path: Path) -> None:
+    made = program(
+        tmp_path,
+        act(
+            changes("c", '<SetAction value="5"/>', trigger(time("0.2")), kind="Parameter"),
+            event("e", asks("5", kind="Parameter")),
+        ),
+        parameters='<ParameterDeclaration name="x" parameterType="double" value="2"/>',
+    )
+    play = Play(made)
+    assert play.run.variables.values == {"parameter:x": 2.0}
+    assert play.until(8).log[0] == (3, "started", "e0")
 
 
 @pytest.mark.parametrize(
