@@ -96,6 +96,13 @@ class Rows:
         for first in range(0, self.size, size):
             yield first, self.columns(first, min(size, self.size - first))
 
+    def first_within(self) -> int:
+        """Return the first row within the constraints, or 0 where none of the first block is."""
+        if self.size == 0:
+            return 0
+        count = min(BLOCK, self.size)
+        return int(np.argmax(judge(self.frame(0, count)).within))
+
     def count(self, limit: int = LIMIT) -> Counts:
         """Return how many rows there are, and how many within the constraints.
 

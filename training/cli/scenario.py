@@ -49,7 +49,9 @@ class CountFlags(SeedFlags):
 class InspectFlags(SeedFlags):
     """Flags of `scenario inspect`."""
 
-    row: int = flag(0, "whose names and files are shown", high=10**18)
+    row: int | None = flag(
+        None, "whose names and files are shown; None: the first within the constraints", high=10**18
+    )
     strict: bool = flag(False, "fail where something is not supported")
     json: bool = flag(False, "print one JSON object and nothing else")
 
@@ -93,32 +95,48 @@ def _count(arguments: list[str], prog: str) -> int:
         "files or folders",
         several=True,
     )  # fmt: skip
+    from proveout.assets.files.errors import ProveoutError
     from proveout.assets.scenario.find import case_files
-    from proveout.assets.scenario.rows import load_rows
+    from proveout.assets.scenario.rows import Counts, load_rows
     from proveout.training.run.json_files import dump_json
 
     files = case_files([Path(path) for path in paths])
-    counts = [load_rows(file, seed=flags.seed).count(flags.limit) for file in files]
-    total = sum(count.rows for count in counts)
-    withins = [count.within for count in counts if count.within is not None]
+    counts: dict[Path, Counts] = {}
+    faults: dict[Path, str] = {}
+    for file in files:
+        try:
+            rows = load_rows(file, seed=flags.seed)
+            counts[file] = rows.count(flags.limit)
+            # Rows that could not run are none: catalogues and the road must be there.
+            rows.scenario.structure(rows.row(rows.first_within()) if rows.size else {})
+        except ProveoutError as error:
+            if len(files) == 1:
+                raise
+            counts.pop(file, None)
+            faults[file] = str(error)
+            print(f"proveout: error: {error}", file=sys.stderr)
+    total = sum(count.rows for count in counts.values())
+    withins = [count.within for count in counts.values() if count.within is not None]
+    status = 2 if faults else 0
     if flags.json:
-        told = [
+        told: list[dict[str, Any]] = [
             {
                 "file": str(file), "rows": count.rows, "rows_within_constraints": count.within,
                 "rows_breaking_a_bound": count.breaking,
             }
-            for file, count in zip(files, counts, strict=True)
+            for file, count in counts.items()
         ]  # fmt: skip
+        told += [{"file": str(file), "error": fault} for file, fault in faults.items()]
         within = sum(withins) if len(withins) == len(counts) else None
         data = {"files": told, "total": total, "total_within_constraints": within}
         with quiet_stdout(True) as emit:
             emit(dump_json(data))
-        return 0
+        return status
     head = ("rows", "within constraints", "breaking a bound", "file")
     lines = [head]
-    for file, count in zip(files, counts, strict=True):
+    for file, count in counts.items():
         lines.append((f"{count.rows:,}", _figure(count.within), _figure(count.breaking), str(file)))
-    lines.append((f"{total:,}", f"{sum(withins):,}", "", f"total of {len(files)} files"))
+    lines.append((f"{total:,}", f"{sum(withins):,}", "", f"total of {len(counts)} files"))
     widths = [max(len(line[i]) for line in lines) for i in range(3)]
     for line in lines:
         cells = [f"{cell:>{width}}" for cell, width in zip(line, widths, strict=False)]
@@ -128,7 +146,7 @@ def _count(arguments: list[str], prog: str) -> int:
             f"not counted: more than {flags.limit:,} rows to look at; raise --limit to count them",
             file=sys.stderr,
         )
-    return 0
+    return status
 
 
 def _figure(number: int | None) -> str:
@@ -147,7 +165,8 @@ def _inspect(arguments: list[str], prog: str) -> int:
     from proveout.training.run.json_files import dump_json
 
     rows = load_rows(file, seed=flags.seed)
-    structure = rows.scenario.structure(rows.row(flags.row))
+    row = rows.first_within() if flags.row is None else flags.row
+    structure = rows.scenario.structure(rows.row(row))
     if flags.strict:
         _refuse(structure)
     told = describe(rows, structure)

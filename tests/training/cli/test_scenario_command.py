@@ -94,6 +94,24 @@ def test_count_gives_one_json_object(folder: Path, capfd: pytest.CaptureFixture[
     }  # fmt: skip
 
 
+def test_count_goes_on_behind_a_file_that_cannot_be_read(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = folder / "broken.xosc"
+    broken.write_text(SCENARIO)  # beside it there is no catalogue
+    assert main(["scenario", "count", str(folder)]) == 2
+    told = capfd.readouterr()
+    assert told.out.splitlines()[-1].split() == ["5", "4", "total", "of", "1", "files"]
+    (sentence,) = told.err.strip().splitlines()
+    assert "broken.xosc, line" in sentence
+    assert main(["scenario", "count", str(folder), "--json"]) == 2
+    files = json.loads(capfd.readouterr().out)["files"]
+    assert [Path(one["file"]).name for one in files] == ["rows.xosc", "broken.xosc"]
+    assert "catalogue things is missing" in files[1]["error"]
+    assert main(["scenario", "count", str(broken), "--json"]) == 2
+    assert "catalogue things is missing" in json.loads(capfd.readouterr().out)["error"]
+
+
 def test_count_says_what_it_did_not_look_at(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
