@@ -52,6 +52,10 @@ COMMANDS = {
         "assets inspect|convert|survey ...",
         "look into a robot file, write it as clean MJCF, try many",
     ),
+    "scenario": (
+        "scenario count|inspect|convert|survey ...",
+        "OpenSCENARIO: count the rows of files, look into one, write a row, try many",
+    ),
     "capacities": ("capacities ENV", "measure the room that contacts and constraints need"),
 }
 
