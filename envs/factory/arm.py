@@ -35,6 +35,8 @@ class Arm:
         body_position, site_position: World frame [m], (N, bodies), (N, sites).
         body_orientation: (w, x, y, z), (N, bodies). site_rotation: (N, sites).
         geom_size: Sizes of the geoms [m], half lengths of a box, (N or 1, geoms).
+        surface_velocity: Linear [m/s] and angular [rad/s] velocity of the surfaces of geoms in
+            their own frames, as of belts, (N, geoms); one row where the model has none.
         sensor: Data of the model's sensors, as of the last physics step, (N, numbers).
         tcp: Index of the tool's site, -1 without one.
         joints: Hinges and slides with which the model begins, up to the tool if there is one: they
@@ -55,6 +57,7 @@ class Arm:
     site_position: wp.array2d[wp.vec3]
     site_rotation: wp.array2d[wp.mat33]
     geom_size: wp.array2d[wp.vec3]
+    surface_velocity: wp.array2d[wp.spatial_vector]
     sensor: wp.array2d[float]
     tcp: int
     joints: int
@@ -88,6 +91,7 @@ def make_arm(model: Any, worlds: Any, data: Any, tool: str | None, device: wp.De
     arm.body_position, arm.body_orientation = data.xpos, data.xquat
     arm.site_position, arm.site_rotation = data.site_xpos, data.site_xmat
     arm.geom_size, arm.sensor = worlds.geom_size, data.sensordata
+    arm.surface_velocity = worlds.geom_surfacevel.view(wp.spatial_vector)
     arm.tcp = -1
     if tool is not None:
         arm.chain = make_chain(model, tool, device)

@@ -109,6 +109,8 @@ class ArticulatedEngine(Engine):
             batched.update(dict.fromkeys(_FIELDS[name].arrays, num_worlds))
         if "geom_size" in batched:
             batched["body_inertia"] = num_worlds
+        if model.geom_surfacevel.any():
+            batched["geom_surfacevel"] = num_worlds  # belts, which tasks drive
         if "body_mass" in batched:
             batched["body_subtreemass"] = num_worlds
         try:
