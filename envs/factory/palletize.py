@@ -121,8 +121,8 @@ class PalletizeRandomization(RandomizationConfig):
 class PalletizeConfig(TaskConfig):
     """Configuration of Palletize."""
 
-    decimation: int = quantity(10, "1", "physics steps in one control step")
-    episode_seconds: float = quantity(30.0, "s", "time after which an episode is truncated")
+    decimation: int = quantity(6, "1", "physics steps in one control step")
+    episode_seconds: float = quantity(25.0, "s", "time after which an episode is truncated")
     max_speed: float = quantity(0.5, "m/s", "largest speed of the tool along an axis", above=0.0)
     max_turn: float = quantity(1.5, "rad/s", "largest turning speed of the tool", above=0.0)
     max_joint_speed: float = quantity(2.5, "rad/s", "largest of a joint's target", above=0.0)
@@ -221,7 +221,7 @@ class Palletize(ArticulatedTask):
         "valve": "gripper_cup0",
     }  # fmt: skip
     tool = "gripper_tcp"
-    capacities = Capacities(contacts=48, constraints=200)
+    capacities = Capacities(contacts=28, constraints=140)
 
     def spec(self, *, visual: bool) -> Any:
         return cell_spec(visual=visual)

@@ -60,6 +60,7 @@ def cell_spec(*, visual: bool) -> Any:
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
     option.iterations, option.ls_iterations = 10, 50
+    option.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE
 
     world = spec.worldbody
     along_y = [np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)]
