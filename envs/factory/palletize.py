@@ -33,13 +33,11 @@ from proveout.assets.files.layout import Entry, Layout
 from proveout.assets.robots.vacuum_gripper.parameters import VACUUM
 from proveout.envs.core.columns import columns
 from proveout.envs.core.hooks import Step, action_rate, episode_key
-from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import register
 from proveout.envs.core.rng import uniform
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import (
     Kpi,
-    RandomizationConfig,
     RewardWeights,
     TaskConfig,
     predicate,
@@ -53,26 +51,26 @@ from proveout.envs.factory.control.palletize_expert import PalletizeExpert
 from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.palletize_cell import (
     BARRIER,
-    BELT_END,
     BELT_SPEED,
     BELT_X,
     CARTONS,
     NAMES,
     PITCH,
-    SLOTS,
     SURFACE,
+    PalletizeRandomization,
     cell_spec,
+    waits_at_barrier,
+    way_to_place,
 )
 from proveout.envs.factory.resized_boxes import with_pieces
 from proveout.envs.factory.task import ArticulatedTask
+from proveout.envs.factory.wear import VacuumWear, drifted, follow_with_play, start_worn
 
 wp.set_module_options({"enable_backward": False})
 
 _CARTON, _TOOL = wp.constant(0), wp.constant(1)  # streams of random numbers
 _CARTONS, _SURFACE, _VACUUM = wp.constant(CARTONS), wp.constant(SURFACE), wp.constant(VACUUM)
-_SLOTS = wp.constant(wp.types.matrix((CARTONS, 2), float)(*(x for slot in SLOTS for x in slot)))
-_BELT_X, _BELT_END = wp.constant(BELT_X), wp.constant(BELT_END)
-_BARRIER, _PITCH = wp.constant(BARRIER), wp.constant(PITCH)
+_BELT_X, _BARRIER, _PITCH = wp.constant(BELT_X), wp.constant(BARRIER), wp.constant(PITCH)
 _STARTS = wp.constant(wp.vec3(0.45, 0.0, 0.10))  # middle of where the tool starts [m]
 # Where the tool may go [m] and turn to [rad]: no link of the arm reaches belt or pallet there.
 _LOW, _HIGH = wp.constant(wp.vec3(0.30, -0.32, -0.04)), wp.constant(wp.vec3(0.70, 0.40, 0.20))
@@ -94,30 +92,6 @@ class PalletizeWeights(RewardWeights):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PalletizeRandomization(RandomizationConfig):
-    """On by default, mildly."""
-
-    carton_size: Randomization = Randomization(
-        field="geom_size", target="carton.", low=0.96, high=1.01
-    )
-    carton_mass: Randomization = Randomization(
-        field="body_mass", target="carton.", low=0.7, high=1.3
-    )
-    carton_friction: Randomization = Randomization(
-        field="geom_friction", target="carton.", low=0.8, high=1.2
-    )
-    cup_friction: Randomization = Randomization(
-        field="geom_friction", target="gripper_cup.", low=0.8, high=1.1
-    )
-    belt_speed: Randomization = Randomization(
-        field="config.belt_speed", operation="set", low=0.2, high=0.3, unit="m/s"
-    )
-    servo_gain: Randomization = Randomization(
-        field="actuator_gain", target="shoulder.*|elbow|wrist.*", low=0.95, high=1.05
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class PalletizeConfig(TaskConfig):
     """Configuration of Palletize."""
 
@@ -128,8 +102,6 @@ class PalletizeConfig(TaskConfig):
     max_joint_speed: float = quantity(2.5, "rad/s", "largest of a joint's target", above=0.0)
     max_lead: float = quantity(0.08, "m", "by how much the target may lead the tool", above=0.0)
     belt_speed: float = quantity(BELT_SPEED, "m/s", "of the belt's drum", low=0.0, high=1.0)
-    belt_slip: float = quantity(0.0, "1", "share by which the belt falls behind", low=0.0, high=1.0)
-    leakage: float = quantity(0.0, "1", "of a closed cup, as a share of the blower", low=0.0)
     carton_area: float = quantity(0.02, "m", "half range of starts across", low=0.0, high=0.03)
     carton_turn: float = quantity(0.12, "rad", "half range of start turns", low=0.0, high=0.2)
     tool_area: float = quantity(0.05, "m", "half side of the tool's starts", low=0.0, high=0.1)
@@ -138,6 +110,7 @@ class PalletizeConfig(TaskConfig):
     hold_seconds: float = quantity(0.2, "s", "time at rest that counts as placed", low=0.0)
     reward_weights: PalletizeWeights = field(default_factory=PalletizeWeights)
     randomization: PalletizeRandomization = field(default_factory=PalletizeRandomization)
+    wear: VacuumWear = field(default_factory=VacuumWear)
 
 
 OBSERVATION = Layout(
@@ -189,6 +162,7 @@ class PalletizeState:
 
     target: wp.array[wp.vec3]  # of the tool, m
     turn: wp.array[float]  # of the tool, rad
+    motor: wp.array2d[float]  # joint targets, rad
     vacuum: wp.array[wp.vec4]  # of the cups, Pa
     turns: wp.array[int]  # cartons whose turn is over
     held: wp.array[int]  # control steps for which the present one has stood in its place
@@ -203,13 +177,6 @@ class PalletizeState:
     valve: places.Actuator
 
 
-@wp.func
-def _offset(arm: Arm, w: int, i: int, half: wp.vec3, pose: wp.transform) -> wp.vec3:
-    """Way from carton i to its place [m]."""
-    place = wp.vec3(_SLOTS[i, 0], _SLOTS[i, 1], _SURFACE + half[2])
-    return place - wp.transform_get_translation(pose)
-
-
 @register("proveout/Palletize-v0")
 class Palletize(ArticulatedTask):
     """A UR5e with suction cups takes cartons from a belt and builds a layer on a pallet."""
@@ -221,13 +188,14 @@ class Palletize(ArticulatedTask):
         "valve": "gripper_cup0",
     }  # fmt: skip
     tool = "gripper_tcp"
+    writes = ("joint_friction", "surface_velocity")
     capacities = Capacities(contacts=28, constraints=140)
 
     def spec(self, *, visual: bool) -> Any:
         return cell_spec(visual=visual)
 
     def state_columns(self) -> Mapping[str, int]:
-        return {"released": CARTONS}
+        return {"motor": 6, "released": CARTONS}
 
     @wp.func
     def control(w: int, step: Step, arm: Arm, c: Any, s: PalletizeState):
@@ -239,23 +207,18 @@ class Palletize(ArticulatedTask):
         turned = s.turn[w] + c.max_turn * c.control_dt * step.action[w, 3]
         s.turn[w] = wp.clamp(turned, -_MOST_TURN, _MOST_TURN)
         goal = top_down.tool_pose(s.target[w], s.turn[w])
-        move_tool_to(arm, step.command, w, goal, _DAMPING, c.max_joint_speed * c.control_dt)
+        move_tool_to(arm, s.motor, w, goal, _DAMPING, c.max_joint_speed * c.control_dt)
+        follow_with_play(arm, step.command, s.motor, w, c.wear.backlash)
 
-        half, waits, sealed = places.half_size(arm, w, s.box), bool(False), wp.vec4()
+        half, waits, sealed = places.half_size(arm, w, s.box), bool(False), vacuum.vec4b()
         for i in range(_CARTONS):
             pose = places.free_pose(arm, w, places.next_body(s.first, i))
-            at = wp.transform_get_translation(pose)
-            if at[1] < _BELT_END and at[2] < _SURFACE + half[2] + 0.02:
-                waits = waits or belt.front_of(pose, half, wp.vec3(0.0, 1.0, 0.0)) > _BARRIER
-            for k in range(4):
-                cup = places.site_pose(arm, w, places.next_site(s.cup, k))
-                if vacuum.seals(cup, pose, half):
-                    sealed[k] = 1.0
-        belt.run_belt(arm, w, s.infeed, wp.where(waits, 0.0, c.belt_speed), c.belt_slip)
+            waits = waits or waits_at_barrier(pose, half)
+            sealed = vacuum.cups_on(arm, w, s.cup, pose, half, sealed)
+        belt.run_belt(arm, w, s.infeed, wp.where(waits, 0.0, c.belt_speed), c.wear.belt_slip)
+        opened = step.action[w, 4] > 0.0
+        s.vacuum[w] = vacuum.next_vacuum(s.vacuum[w], sealed, opened, c.wear.leakage, c.control_dt)
         for k in range(4):
-            s.vacuum[w][k] = vacuum.next_vacuum(
-                s.vacuum[w][k], sealed[k] > 0.0, step.action[w, 4] > 0.0, c.leakage, c.control_dt
-            )
             step.command[w, s.valve.index + k] = vacuum.holding_force(s.vacuum[w][k])
 
     @wp.func
@@ -275,7 +238,7 @@ class Palletize(ArticulatedTask):
         for i in range(_CARTONS):
             body = places.next_body(s.first, i)
             at = places.free_pose(arm, w, body)
-            way, rotation = _offset(arm, w, i, half, at), wp.transform_get_rotation(at)
+            way, rotation = way_to_place(i, at, half), wp.transform_get_rotation(at)
             turned = wp.abs(top_down.half_turn(top_down.turn_of(rotation)))
             angle = wp.max(turned, top_down.tilt_of(rotation))
             stands = wp.length(way) < c.position_tolerance and angle < c.angle_tolerance
@@ -295,7 +258,7 @@ class Palletize(ArticulatedTask):
             s.turns[w] += 1
             s.held[w] = 0
             standing += 1
-            errors += wp.length(_offset(arm, w, now, half, pose))
+            errors += wp.length(way_to_place(now, pose, half))
         s.complete[w] = wp.where(standing == _CARTONS, s.complete[w] + 1, 0)
         if not step.success[w]:
             s.time[w] = float(step.elapsed[w]) * c.control_dt
@@ -309,7 +272,7 @@ class Palletize(ArticulatedTask):
         _squares, _fastest, power, _limits = joint_load(arm, w)
 
         whole, share = s.turns[w] == _CARTONS, float(standing) / float(_CARTONS)
-        near = wp.exp(-wp.length(_offset(arm, w, now, half, pose)) / 0.2)
+        near = wp.exp(-wp.length(way_to_place(now, pose, half)) / 0.2)
         step.reward[w, Term.reach] = wp.where(whole, 1.0, wp.exp(-apart / 0.15))
         step.reward[w, Term.held] = wp.where(whole, 1.0, wp.where(held, level, 0.0))
         step.reward[w, Term.carried] = wp.where(whole, 1.0, wp.where(raised, near, 0.0))
@@ -333,6 +296,8 @@ class Palletize(ArticulatedTask):
         for i in range(3):
             s.target[w][i] = _STARTS[i] + uniform(key, i, -area, area)
         start_at(arm, step.command, w, top_down.tool_pose(s.target[w], 0.0))
+        start_worn(arm, step.command, s.motor, w, c.wear.joint_friction)
+        belt.run_belt(arm, w, s.infeed, c.belt_speed, c.wear.belt_slip)
         for k in range(4):
             step.command[w, s.valve.index + k] = 0.0
 
@@ -353,7 +318,8 @@ class Palletize(ArticulatedTask):
         rotation, velocity = wp.transform_get_rotation(pose), places.free_velocity(arm, w, body)
         tcp, turn = tcp_position(arm, w), top_down.tool_turn(arm, w)
         offset = wp.transform_point(pose, wp.vec3(0.0, 0.0, half[2])) - tcp
-        goal, up = _offset(arm, w, now, half, pose), wp.quat_rotate(rotation, wp.vec3(0.0, 0.0, 1.0))
+        offset = drifted(offset, c.wear.sensor_drift, float(step.elapsed[w]) * c.control_dt)
+        goal, up = way_to_place(now, pose, half), wp.quat_rotate(rotation, wp.vec3(0.0, 0.0, 1.0))
         for i in range(3):
             obs[w, Obs.tool_position + i] = tcp[i]
             obs[w, Obs.target_offset + i] = 10.0 * (s.target[w][i] - tcp[i])

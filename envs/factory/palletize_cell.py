@@ -6,15 +6,20 @@ layer is four cartons of the module 300 x 200 mm. Belt and deck are level.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import numpy as np
+import warp as wp
 
 from proveout.assets.objects.belt_conveyor import RAIL, belt_conveyor
 from proveout.assets.objects.carton import QUARTER_MODULE, carton
 from proveout.assets.objects.pallet import QUARTER, quarter_pallet
 from proveout.assets.robot import load_robot
+from proveout.envs.core.randomize import Randomization
+from proveout.envs.core.task import RandomizationConfig
+from proveout.envs.factory.control.belt import front_of
 from proveout.envs.factory.resized_boxes import add_pieces
 from proveout.envs.factory.scenery import add_studio
 
@@ -37,6 +42,44 @@ PITCH = 0.30  # of the cartons on the belt [m]
 _BELT_LENGTH, _BELT_WIDTH = 1.75, 0.36
 BELT_SPEED = 0.25  # m/s
 _FLOOR = -0.85
+
+_SLOTS = wp.constant(wp.types.matrix((CARTONS, 2), float)(*(x for slot in SLOTS for x in slot)))
+_SURFACE, _BELT_END, _BARRIER = map(wp.constant, (SURFACE, BELT_END, BARRIER))
+wp.set_module_options({"enable_backward": False})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PalletizeRandomization(RandomizationConfig):
+    """On by default, mildly."""
+
+    carton_size: Randomization = Randomization(
+        field="geom_size", target="carton.", low=0.96, high=1.01, strong=(0.9, 1.01)
+    )
+    carton_mass: Randomization = Randomization(
+        field="body_mass", target="carton.", low=0.7, high=1.3, strong=(0.3, 1.8)
+    )
+    carton_friction: Randomization = Randomization(
+        field="geom_friction", target="carton.", low=0.8, high=1.2, strong=(0.5, 1.5)
+    )
+    cup_friction: Randomization = Randomization(
+        field="geom_friction", target="gripper_cup.", low=0.8, high=1.1, strong=(0.5, 1.2)
+    )
+    belt_speed: Randomization = Randomization(
+        field="config.belt_speed", operation="set", low=0.2, high=0.3, strong=(0.1, 0.4),
+        unit="m/s",
+    )  # fmt: skip
+    servo_gain: Randomization = Randomization(
+        field="actuator_gain", target="shoulder.*|elbow|wrist.*", low=0.95, high=1.05,
+        strong=(0.8, 1.1),
+    )  # fmt: skip
+    latency: Randomization = Randomization(
+        field="control_latency", operation="set", low=0.0, high=0.0, strong=(0.0, 0.05), unit="s"
+    )
+    carton_noise: Randomization = Randomization(
+        field="observation_noise", target="carton_offset", operation="set", low=0.0, high=0.0,
+        strong=(0.0, 0.002), unit="m",
+    )  # fmt: skip
+
 
 _BOX, _CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 _HIDDEN, _DRAWN = 3, 2
@@ -116,3 +159,18 @@ def _add_scenery(spec: Any) -> None:
         add_pieces(
             spec, [0.5 * s for s in SIZE], [0.72, 0.53, 0.33, 1.0], stripe=[0.86, 0.76, 0.57, 1.0]
         )
+
+
+@wp.func
+def way_to_place(i: int, box: wp.transform, half: wp.vec3) -> wp.vec3:
+    """Way from the i-th carton, of these half lengths, to its place on the pallet [m]."""
+    place = wp.vec3(_SLOTS[i, 0], _SLOTS[i, 1], _SURFACE + half[2])
+    return place - wp.transform_get_translation(box)
+
+
+@wp.func
+def waits_at_barrier(box: wp.transform, half: wp.vec3) -> bool:
+    """Whether a carton on the belt has reached the light barrier at its end."""
+    at = wp.transform_get_translation(box)
+    on_belt = at[1] < _BELT_END and at[2] < _SURFACE + half[2] + 0.02
+    return on_belt and front_of(box, half, wp.vec3(0.0, 1.0, 0.0)) > _BARRIER

@@ -10,6 +10,7 @@ contacts, and there is none beyond the stroke of the lip.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import warp as wp
 
@@ -21,8 +22,12 @@ from proveout.assets.robots.vacuum_gripper.parameters import (
     VACUUM,
     VENTING,
 )
+from proveout.envs.factory import places
+from proveout.envs.factory.arm import Arm
 
 wp.set_module_options({"enable_backward": False})
+
+vec4b: Any = wp.types.vector(4, bool)  # of four cups
 
 _RADIUS, _STROKE = wp.constant(CUP_RADIUS), wp.constant(LIP_STROKE)
 _LEVEL = wp.constant(math.cos(MAX_TILT))
@@ -48,7 +53,7 @@ def seals(cup: wp.transform, box: wp.transform, half: wp.vec3) -> bool:
         if wp.abs(axis[i]) > wp.abs(axis[face]):
             face = i
     gap = wp.where(axis[face] < 0.0, middle[face], -middle[face]) - half[face]
-    sealed = wp.abs(axis[face]) > _LEVEL and wp.abs(gap) < _STROKE
+    sealed = bool(wp.abs(axis[face]) > _LEVEL and wp.abs(gap) < _STROKE)
     for i in range(3):
         if i != face and wp.abs(middle[i]) + _RADIUS > half[i]:
             sealed = False  # air enters over the edge
@@ -56,21 +61,37 @@ def seals(cup: wp.transform, box: wp.transform, half: wp.vec3) -> bool:
 
 
 @wp.func
-def next_vacuum(vacuum: float, sealed: bool, on: bool, leakage: float, dt: float) -> float:
-    """Vacuum in a cup a control step later [Pa below the surroundings].
+def cups_on(
+    arm: Arm, w: int, first: places.Site, box: wp.transform, half: wp.vec3, others: vec4b
+) -> vec4b:
+    """Which of four cups, whose sites stand one after another, seal on a box, or on others."""
+    sealed = others
+    for k in range(4):
+        cup = places.site_pose(arm, w, places.next_site(first, k))
+        sealed[k] = sealed[k] or seals(cup, box, half)
+    return sealed
+
+
+@wp.func
+def next_vacuum(vacuum: wp.vec4, sealed: vec4b, on: bool, leakage: float, dt: float) -> wp.vec4:
+    """Vacuum in each of four cups a control step later [Pa below the surroundings].
 
     A blower whose vacuum falls with its flow as a straight line, and a leak whose flow rises with
     the vacuum as one, meet at VACUUM / (1 + leakage).
 
     Args:
-        vacuum: In the cup [Pa].
-        sealed: Whether the cup is closed. on: Whether the valve to the blower is open.
-        leakage: Conductance of the leak, as a share of the blower's.
+        vacuum: In the cups [Pa].
+        sealed: Which are closed. on: Whether the valve to the blower is open.
+        leakage: Conductance of the leak of a closed cup, as a share of the blower's.
         dt: Control step [s].
     """
-    deepest = wp.where(sealed and on, _VACUUM / (1.0 + leakage), 0.0)
-    time = wp.where(sealed and on, _EVACUATION / (1.0 + leakage), _VENTING)
-    return deepest + (vacuum - deepest) * wp.exp(-dt / time)
+    later = wp.vec4()
+    for k in range(4):
+        sucks = sealed[k] and on
+        deepest = wp.where(sucks, _VACUUM / (1.0 + leakage), 0.0)
+        time = wp.where(sucks, _EVACUATION / (1.0 + leakage), _VENTING)
+        later[k] = deepest + (vacuum[k] - deepest) * wp.exp(-dt / time)
+    return later
 
 
 @wp.func
