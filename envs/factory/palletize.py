@@ -1,7 +1,7 @@
 """Palletize: take cartons from an infeed belt and build a layer of them on a pallet.
 
 Robot: UR5e with a vacuum gripper of four cups (`assets/robots/ur5e`, `vacuum_gripper`), pointing
-down. Cartons: four, about 294 x 194 x 150 mm and 2 kg; size, mass and friction differ from episode
+down. Cartons: four, about 290 x 190 x 150 mm and 2 kg; size, mass and friction differ from episode
 to episode. Their place on the pallet follows from the order in which they come.
 
                           +-----+-----+      x
@@ -96,7 +96,7 @@ class PalletizeConfig(TaskConfig):
     """Configuration of Palletize."""
 
     decimation: int = quantity(6, "1", "physics steps in one control step")
-    episode_seconds: float = quantity(25.0, "s", "time after which an episode is truncated")
+    episode_seconds: float = quantity(20.0, "s", "time after which an episode is truncated")
     max_speed: float = quantity(0.5, "m/s", "largest speed of the tool along an axis", above=0.0)
     max_turn: float = quantity(1.5, "rad/s", "largest turning speed of the tool", above=0.0)
     max_joint_speed: float = quantity(2.5, "rad/s", "largest of a joint's target", above=0.0)

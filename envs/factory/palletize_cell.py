@@ -25,8 +25,8 @@ from proveout.envs.factory.scenery import add_studio
 
 CARTONS = 4
 NAMES = tuple(f"carton{i}" for i in range(CARTONS))
-# Whole lengths of a carton, the long one along x [m]: up to 6 mm less than its module, and mass.
-SIZE, MASS = (0.294, 0.194, 0.150), 2.0
+# Whole lengths of a carton, the long one along x [m]: 10 mm less than its module, and mass.
+SIZE, MASS = (0.290, 0.190, 0.150), 2.0
 # Height of belt and deck in the base frame of the arm [m].
 SURFACE = -0.15
 # Middle of the pallet [m], and of the places on it, in the order in which they are filled: the far

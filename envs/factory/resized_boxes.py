@@ -50,7 +50,7 @@ def add_pieces(
 
 
 def with_pieces(engine: Any, world: int, pose: ScenePose, boxes: Sequence[str]) -> ScenePose:
-    """A pose whose mocap bodies, as of `add_pieces`, show the boxes of a world as large as they are.
+    """A pose whose mocap bodies, as of `add_pieces`, show a world's boxes as large as they are.
 
     Args:
         engine: The articulated engine.

@@ -12,9 +12,13 @@ from proveout.assets.files.layout import Layout
 _HOVER, _CLEAR = 0.05, 0.03
 # In line with a carton that stands, and with a place [m, rad].
 _IN_LINE, _STRAIGHT = 0.008, 0.03
-_OVER = 0.004
+_ABOVE, _OVER = 0.02, 0.004
+# The last centimetres down are aslant, from so far aside, so that nothing touches those that stand.
+_ASIDE, _ASLANT = 0.010, 0.04
+# How far the arm is behind its target [s].
+_LAG = 0.08
 # Nearer than this to what will be touched, the way of a step is a share of what is left [m].
-_GENTLE = 0.06
+_GENTLE = 0.08
 
 
 class PalletizeExpert:
@@ -40,14 +44,18 @@ class PalletizeExpert:
         height, bottom = 0.2 * o["carton_size"][:, 2], -goal[:, 2]
         vacuum = o["vacuum"].mean(axis=1)
 
+        # Where cartons stand already: beside the second and fourth along x, the last two along y.
+        turn_of = np.round(4 * o["placed"][:, 0])
+        beside = np.stack([turn_of % 2 == 1, turn_of >= 2, 0 * turn_of], axis=1)
+        goal -= _ASIDE * beside * np.clip((bottom - 0.002) / _ASLANT, 0.0, 1.0)[:, None]
         aside, away = np.hypot(lid[:, 0], lid[:, 1]), np.hypot(goal[:, 0], goal[:, 1])
         waits = np.linalg.norm(o["carton_velocity"], axis=1) < 0.02
         above = (aside < _IN_LINE) & (np.abs(carton_turn) < _STRAIGHT) & waits
         lifted = bottom > height + 0.5 * _CLEAR
-        # On its way down it need not go up again for an error that is still being corrected.
-        over = (away < np.where(lifted, _OVER, 3 * _OVER)) & (np.abs(goal_turn) < 2 * _STRAIGHT)
+        # What is missing is corrected on the way down.
+        over = (away < _ABOVE) & (np.abs(goal_turn) < 2 * _STRAIGHT)
         holding = (vacuum > 0.1) & (np.abs(lid[:, 2]) < 0.01) & (aside < 0.05)
-        placed = (away < 2 * _OVER) & (np.abs(bottom) < 0.002)
+        placed = (away < 1.5 * _OVER) & (np.abs(bottom) < 0.002)
         grip = vacuum > 0.8 * o["vacuum"].max(axis=1).clip(0.05)
 
         # Not holding it: up, over it, down to it.
@@ -63,7 +71,7 @@ class PalletizeExpert:
         ready = grip | (bottom > 0.005)  # all cups have it before it is lifted
         carried *= ready[:, None]
         way = np.where(holding[:, None], carried, way)
-        turn = np.where(holding, goal_turn * lifted, turn)
+        turn = np.where(holding, goal_turn * (lifted | over), turn)
         suck |= holding
         # It is there: vent, and up when the cups have let go.
         rise = np.zeros_like(way)
@@ -75,8 +83,12 @@ class PalletizeExpert:
         # Slower near what will be touched.
         touch = np.where(holding, np.where(over, np.abs(bottom), 1.0), np.abs(lid[:, 2]))
         gentle = np.clip(touch / _GENTLE, 0.15, 1.0)
-        # The target leads the tool; what it already leads by is not asked for again.
-        way -= 0.1 * o["target_offset"]
+        # The target leads the tool; what it already leads by is not asked for again. An arm that
+        # sags under a carton stays behind at rest too, so there the lead is that of the speed.
+        lead = 0.1 * o["target_offset"]
+        moving = _LAG * o["carton_velocity"] * [1.0, 1.0, 0.0] + lead * [0.0, 0.0, 1.0]
+        way -= np.where(holding[:, None], moving, lead)
+        way[:, :2] *= np.where(holding, 0.7, 1.0)[:, None]
         turn -= o["target_turn"][:, 0]
         way[:, 2] = np.clip(way[:, 2], -self._travel * gentle, None)
         largest = np.maximum(np.abs(way).max(axis=1, keepdims=True), 1e-9)
