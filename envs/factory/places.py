@@ -149,6 +149,24 @@ def _names(model: Any, code: Any) -> list[str]:
 
 
 @wp.func
+def next_body(first: FreeBody, i: int) -> FreeBody:
+    """The i-th of free bodies of one kind that were added to the model one after another."""
+    body = FreeBody()
+    body.qpos = first.qpos + 7 * i
+    body.dof = first.dof + 6 * i
+    body.index = first.index + i
+    return body
+
+
+@wp.func
+def next_site(first: Site, i: int) -> Site:
+    """The i-th of sites that stand in the model one after another."""
+    site = Site()
+    site.index = first.index + i
+    return site
+
+
+@wp.func
 def free_pose(arm: Arm, w: int, body: FreeBody) -> wp.transform:
     """Pose in the world frame [m], from `qpos`: fresh in every function, in `reset` too."""
     q = body.qpos
