@@ -36,6 +36,7 @@ class Arm:
         body_orientation: (w, x, y, z), (N, bodies). site_rotation: (N, sites).
         geom_size: Sizes of the geoms [m], half lengths of a box, (N or 1, geoms).
         sensor: Data of the model's sensors, as of the last physics step, (N, numbers).
+        mocap_position: Of the bodies that only a task moves, world frame [m], (N, mocap bodies).
         tcp: Index of the tool's site, -1 without one.
         joints: Hinges and slides with which the model begins, up to the tool if there is one: they
             have the same number in `qpos`, `qvel`, `low` and `high`.
@@ -56,6 +57,7 @@ class Arm:
     site_rotation: wp.array2d[wp.mat33]
     geom_size: wp.array2d[wp.vec3]
     sensor: wp.array2d[float]
+    mocap_position: wp.array2d[wp.vec3]
     tcp: int
     joints: int
     home: wp.array[float]
@@ -88,6 +90,7 @@ def make_arm(model: Any, worlds: Any, data: Any, tool: str | None, device: wp.De
     arm.body_position, arm.body_orientation = data.xpos, data.xquat
     arm.site_position, arm.site_rotation = data.site_xpos, data.site_xmat
     arm.geom_size, arm.sensor = worlds.geom_size, data.sensordata
+    arm.mocap_position = data.mocap_pos
     arm.tcp = -1
     if tool is not None:
         arm.chain = make_chain(model, tool, device)
