@@ -19,6 +19,7 @@ turns exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
@@ -26,7 +27,10 @@ import numpy as np
 
 from proveout.assets.objects import foup, load_lock, wafer
 from proveout.assets.robot import load_robot
+from proveout.envs.core.number_groups import NumberGroup
+from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.scene_pose import ScenePose
+from proveout.envs.core.task import RandomizationConfig, quantity
 from proveout.envs.factory.control.wafer_way import TURNING
 from proveout.envs.factory.scenery import add_studio
 
@@ -34,12 +38,55 @@ from proveout.envs.factory.scenery import add_studio
 FOUP_SEAT, LOCK_SEAT = (0.60, 0.0, 0.93), (0.0, 0.60, 1.05)
 # From the axis to the pocket of the fork, and its height, where all joints are at zero [m].
 RETRACTED, POCKET_HEIGHT = 0.16, 0.90
-SEAT_FRICTION = 0.4  # of crowns, pins and guides; the pads have their own
+SEAT_FRICTION = 0.4  # of crowns, pins and guides; the task writes that of the pads
+# Largest forces of the drives in the order of the joints: lift, theta, radial [N, N m, N].
+DRIVE_FORCES = (900.0, 90.0, 250.0)
 
 _SOLREF = (0.01, 1.0)  # of all contacts: two physics steps
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
 _AWAY = (0.0, 0.0, -1.0)  # of what is not drawn, below the floor
 _DRAWN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaferTransferRandomization(RandomizationConfig):
+    """On by default, mildly; slots and places of the stations are numbers of the config."""
+
+    pad_friction: Randomization = Randomization(
+        field="config.pad_friction", low=0.9, high=1.1, strong=(0.75, 1.2)
+    )
+    wafer_mass: Randomization = Randomization(
+        field="body_mass", target="wafer", low=0.95, high=1.05, strong=(0.8, 1.2)
+    )
+    servo_gain: Randomization = Randomization(
+        field="actuator_gain", low=0.9, high=1.1, strong=(0.6, 1.2)
+    )
+    station_offset: Randomization = Randomization(field="config.station_offset", strong=(1.0, 3.0))
+    latency: Randomization = Randomization(
+        field="control_latency", operation="set", low=0.0, high=0.0, strong=(0.0, 0.05), unit="s"
+    )
+    position_noise: Randomization = Randomization(
+        field="observation_noise", target="pick|place", operation="set", low=0.0, high=0.0,
+        strong=(0.0, 0.0001), unit="rad, m, m",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaferWear(NumberGroup):
+    """Wear profile; a new robot has none."""
+
+    drive_friction: float = quantity(
+        0.0, "1", "dry friction of each axis, as a share of its drive's force", low=0.0, high=0.5
+    )
+    backlash: float = quantity(
+        0.0, "m", "play of R, and of theta at the pocket, which encoders miss", low=0.0, high=0.005
+    )
+    pad_loss: float = quantity(
+        0.0, "1", "share of the pads' friction that is lost", low=0.0, high=0.95
+    )
+    sensor_drift: float = quantity(
+        0.0, "m/s", "by which the wafer is seen to move away along x and y", low=-0.01, high=0.01
+    )
 
 
 def cell_spec(*, visual: bool) -> Any:

@@ -32,13 +32,11 @@ from proveout.assets.files.layout import Entry, Layout
 from proveout.assets.objects.foup import PITCH, SLOTS
 from proveout.envs.core.columns import columns
 from proveout.envs.core.hooks import Step, action_rate, episode_key
-from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import register
 from proveout.envs.core.rng import integer, uniform
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import (
     Kpi,
-    RandomizationConfig,
     RewardWeights,
     TaskConfig,
     predicate,
@@ -47,24 +45,29 @@ from proveout.envs.core.task import (
 from proveout.envs.factory import places
 from proveout.envs.factory.arm import Arm, joint_load
 from proveout.envs.factory.control import wafer_way as way
-from proveout.envs.factory.control.drives import next_speed
+from proveout.envs.factory.control.drives import next_speed, play_side
 from proveout.envs.factory.control.wafer_expert import WaferExpert
 from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.task import ArticulatedTask
 from proveout.envs.factory.wafer_cell import (
+    DRIVE_FORCES,
     FOUP_SEAT,
     LOCK_SEAT,
     POCKET_HEIGHT,
     RETRACTED,
+    WaferTransferRandomization,
+    WaferWear,
     cell_spec,
     with_other_wafers,
 )
+from proveout.envs.factory.wear import drifted
 
 wp.set_module_options({"enable_backward": False})
 
 _STATIONS, _WAFER, _ROBOT = wp.constant(0), wp.constant(1), wp.constant(2)  # random numbers
 _FOUP, _LOCK = wp.constant(wp.vec3(*FOUP_SEAT)), wp.constant(wp.vec3(*LOCK_SEAT))
 _PITCH = wp.constant(PITCH)
+_FORCES = wp.constant(wp.vec3(*DRIVE_FORCES))
 _RETRACTED, _POCKET_HEIGHT = wp.constant(RETRACTED), wp.constant(POCKET_HEIGHT)
 
 
@@ -81,27 +84,12 @@ class WaferTransferWeights(RewardWeights):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaferTransferRandomization(RandomizationConfig):
-    """On by default, mildly."""
-
-    pad_friction: Randomization = Randomization(
-        field="geom_friction", target="pad_.*", low=0.9, high=1.1
-    )
-    wafer_mass: Randomization = Randomization(
-        field="body_mass", target="wafer", low=0.95, high=1.05
-    )
-    servo_gain: Randomization = Randomization(field="actuator_gain", low=0.9, high=1.1)
-
-
-@dataclass(frozen=True, kw_only=True)
 class WaferTransferConfig(TaskConfig):
     """Configuration of WaferTransfer."""
 
     decimation: int = quantity(10, "1", "physics steps in one control step")
     episode_seconds: float = quantity(11.0, "s", "time after which an episode is truncated")
-    max_acceleration: float = quantity(
-        2.0, "m/s2", "largest of the pocket, along R and across it", above=0.0, high=12.0
-    )
+    max_acceleration: float = quantity(2.0, "m/s2", "along R and across", above=0.0, high=12.0)
     max_lift_acceleration: float = quantity(1.0, "m/s2", "largest along Z", above=0.0, high=5.0)
     max_turn_speed: float = quantity(2.4, "rad/s", "largest of theta", above=0.0, high=3.0)
     max_extension_speed: float = quantity(1.0, "m/s", "largest of R", above=0.0, high=1.4)
@@ -109,20 +97,16 @@ class WaferTransferConfig(TaskConfig):
     first_slot: int = quantity(0, "1", "lowest slot to draw from", low=0, high=SLOTS - 1)
     last_slot: int = quantity(SLOTS - 1, "1", "highest slot to draw from", low=0, high=SLOTS - 1)
     station_offset: float = quantity(
-        0.001, "m", "half range of the stations' places along x and y", low=0.0, high=0.005
+        0.001, "m", "half range of the stations' places in x and y", low=0.0, high=0.005
     )
-    station_height: float = quantity(
-        0.0003, "m", "half range of the stations' heights", low=0.0, high=0.001
-    )
-    wafer_offset: float = quantity(
-        0.0015, "m", "half range of the wafer's place in its slot", low=0.0, high=0.003
-    )
+    station_height: float = quantity(0.0003, "m", "likewise along z", low=0.0, high=0.001)
+    wafer_offset: float = quantity(0.0015, "m", "of the wafer in its slot", low=0.0, high=0.003)
+    pad_friction: float = quantity(0.3, "1", "of pads; slips beyond it times g", above=0.0)
     position_tolerance: float = quantity(0.001, "m", "error that counts as placed", above=0.0)
-    edge_speed: float = quantity(
-        0.1, "m/s", "speed of the fork at which an edge that touches breaks", above=0.0
-    )
+    edge_speed: float = quantity(0.1, "m/s", "of the fork: a touching edge breaks", above=0.0)
     reward_weights: WaferTransferWeights = field(default_factory=WaferTransferWeights)
     randomization: WaferTransferRandomization = field(default_factory=WaferTransferRandomization)
+    wear: WaferWear = field(default_factory=WaferWear)
 
 
 OBSERVATION = Layout(
@@ -171,6 +155,7 @@ class WaferTransferState:
     """What a world keeps from step to step."""
 
     speed: wp.array[wp.vec3]  # of theta, R and Z, that the drives go to now: rad/s, m/s, m/s
+    side: wp.array[wp.vec3]  # of the play of theta and R, -1 to 1
     seat: wp.array[wp.vec3]  # in the episode's slot, m
     lock: wp.array[wp.vec3]  # in the load lock, m
     slot: wp.array[int]
@@ -185,6 +170,7 @@ class WaferTransferState:
     lift: places.Joint
     foup: places.Mocap
     pins: places.Mocap
+    pad: places.Geom  # the first of three
 
 
 @register("proveout/WaferTransfer-v0")
@@ -193,8 +179,9 @@ class WaferTransfer(ArticulatedTask):
 
     config_class, state_class = WaferTransferConfig, WaferTransferState
     observation, action, kpis = OBSERVATION, ACTION, KPIS
-    places: ClassVar[Mapping[str, str]] = {"foup": "seat", "pins": "lock"}
+    places: ClassVar[Mapping[str, str]] = {"foup": "seat", "pins": "lock", "pad": "pad_root"}
     tool = "tcp"
+    writes = ("joint_friction", "geom_friction")
     capacities = Capacities(contacts=12, constraints=48)
 
     def spec(self, *, visual: bool) -> Any:
@@ -216,6 +203,8 @@ class WaferTransfer(ArticulatedTask):
         step.command[w, s.radial.index] = rates[1]
         step.command[w, s.lift.index] = rates[2]
         s.speed[w] = speed
+        for i in range(2):
+            s.side[w][i] = play_side(s.side[w][i], speed[i])
 
     @wp.func
     def evaluate(w: int, step: Step, arm: Arm, c: Any, s: WaferTransferState):
@@ -235,8 +224,8 @@ class WaferTransfer(ArticulatedTask):
         fresh = touches and s.touching[w] == 0
         s.touching[w] = wp.where(touches, 1, 0)
         turning = arm.qvel[w, s.theta.dof] * way.extension(cell.fork)
-        speed = wp.length(wp.vec2(turning, arm.qvel[w, s.radial.dof]))
-        broken = way.strikes(cell) or way.fell(cell) or (touches and speed > c.edge_speed)
+        fast = wp.length(wp.vec2(turning, arm.qvel[w, s.radial.dof])) > c.edge_speed
+        broken = way.strikes(cell) or way.fell(cell) or (touches and fast)
         step.terminated[w] = broken
         resting = wp.length(way.wafer_velocity(arm, w, s.wafer)) < 0.02
         if not step.success[w]:
@@ -281,13 +270,20 @@ class WaferTransfer(ArticulatedTask):
         arm.qpos[w, s.theta.qpos] = uniform(key, 0, 0.3, 1.3)
         arm.qpos[w, s.radial.qpos] = uniform(key, 1, 0.01, 0.06)
         arm.qpos[w, s.lift.qpos] = uniform(key, 2, 0.05, 0.25)
+        friction = c.pad_friction * (1.0 - c.wear.pad_loss)
+        for i in range(3):
+            arm.geom_friction[w, s.pad.index + i] = wp.vec3(friction, 0.0, 0.0)
+            arm.joint_friction[w, i] = c.wear.drive_friction * _FORCES[i]
 
     @wp.func
     def observe(
         w: int, step: Step, arm: Arm, c: Any, s: WaferTransferState, obs: wp.array2d[float]
     ):
         cell = way.look(arm, w, s.wafer, s.theta, s.seat[w], s.lock[w])
-        pick, place = way.between(cell.fork, cell.wafer), way.between(cell.wafer, cell.lock)
+        seen = drifted(cell.wafer, c.wear.sensor_drift, float(step.elapsed[w]) * c.control_dt)
+        half = 0.5 * c.wear.backlash
+        play = wp.vec3(half * s.side[w][0] / way.extension(cell.fork), half * s.side[w][1], 0.0)
+        pick, place = way.between(cell.fork, seen) - play, way.between(seen, cell.lock) - play
         speed = wp.vec3(
             arm.qvel[w, s.theta.dof], arm.qvel[w, s.radial.dof], arm.qvel[w, s.lift.dof]
         )

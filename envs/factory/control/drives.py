@@ -28,3 +28,16 @@ def next_speed(
     down = wp.sqrt(2.0 * most * wp.max(position - arm.low[axis.index] - _MARGIN, 0.0))
     up = wp.sqrt(2.0 * most * wp.max(arm.high[axis.index] - _MARGIN - position, 0.0))
     return speed + wp.clamp(wp.clamp(wanted, -down, up) - speed, -most * dt, most * dt)
+
+
+@wp.func
+def play_side(side: float, speed: float) -> float:
+    """On which side of its play an axis is: that of the way it last went, -1, 0 or 1.
+
+    Args:
+        side: So far.
+        speed: That its drive keeps [m/s, rad/s].
+    """
+    if wp.abs(speed) < 1.0e-4:
+        return side
+    return wp.sign(speed)
