@@ -13,7 +13,7 @@ from proveout.envs.factory.control.wafer_way import CARRY, CLEAR, LOW, TURNING
 _STRAIGHT, _LEVEL = 0.002, 0.0008
 # In its place [m], and how fast a wafer is lifted and lowered [m/s].
 _THERE, _GENTLE = 0.0005, 0.03
-# Shares of the largest acceleration of turns and extensions: both together stay below it.
+# Shares of the largest acceleration; turns and extensions take more of theirs from each other.
 _TURNING, _EXTENDING, _LIFTING = 0.65, 0.92, 0.9
 _GAIN = 9.0  # of the last millimetres [1/s]
 # The speed rises for some time before the fork moves by it [s].
@@ -65,22 +65,25 @@ class WaferExpert:
         height = np.where(going, height, back)
 
         limit = 5.0 * o["acceleration_limit"][:, 0]
+        turning, extending = np.abs(o["fork_speed"][:, :2].T)
         most = np.stack(
             [
-                _TURNING * limit / extension, _EXTENDING * limit,
+                _TURNING * limit / extension * (1.0 - 0.6 * np.minimum(extending / 0.3, 1.0)),
+                _EXTENDING * limit * (1.0 - 0.6 * np.minimum(turning, 1.0)),
                 np.full_like(limit, _LIFTING * self._lift_acceleration),
             ],
             axis=1,
-        )  # fmt: skip
+        )
         error = np.stack([turn, reach, height], axis=1)
         error -= _LAG * o["fork_speed"]
         speed = self._speed(error, most)
         gentle = np.where(going & ~there, self._top[2], _GENTLE)
         speed[:, 2] = np.clip(speed[:, 2], -gentle, gentle)
         # No faster change than the axes shall accelerate.
-        last = o["previous_action"] * self._top
+        last = o["previous_action"] * np.abs(o["previous_action"]) * self._top
         speed = last + np.clip(speed - last, -most * self._dt, most * self._dt)
-        return np.clip(speed / self._top, -1.0, 1.0).astype(np.float32)
+        share = np.clip(speed / self._top, -1.0, 1.0)
+        return (np.sign(share) * np.sqrt(np.abs(share))).astype(np.float32)
 
     def _speed(self, error: np.ndarray, most: np.ndarray) -> np.ndarray:
         """The largest speed from which an axis stops where it shall, and less near by."""

@@ -252,6 +252,8 @@ def strikes(cell: Cell) -> bool:
         hit = hit or _hits(tip, bottom, tip[2], cell.lock, _LOCK_TURN, lock_box, _LOCK_LANE)
         through = tip[2] > cell.wafer[2] + 2.0 * _REST and bottom < cell.wafer[2] + _THICKNESS
         hit = hit or (apart(tip, cell.wafer) < _RADIUS and through)
+    # The back wall stops a rim by contact: see `touches_edge`.
+    foup_box[2] = foup_box[2] + 0.004
     for i in range(3):  # the front of the rim
         angle = 0.7 * (float(i) - 1.0)
         out = wp.cos(angle) * along + wp.sin(angle) * across
