@@ -52,7 +52,7 @@ from proveout.envs.factory.control.ik import move_tool_to, start_at
 from proveout.envs.factory.control.pick_place_expert import PickPlaceExpert
 from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.pick_place_cell import FIXTURE, cell_spec, with_pieces
-from proveout.envs.factory.task import ArticulatedTask
+from proveout.envs.factory.task import HANDLING, ArticulatedTask
 
 wp.set_module_options({"enable_backward": False})
 
@@ -182,7 +182,7 @@ class PickPlace(ArticulatedTask):
     config_class, state_class = PickPlaceConfig, PickPlaceState
     observation, action, kpis = OBSERVATION, ACTION, KPIS
     places = {"box": "part", "finger": "gripper_left_finger", "grip": "gripper_opening"}  # noqa: RUF012
-    tool = "gripper_tcp"
+    tool, presets = "gripper_tcp", HANDLING
     capacities = Capacities(contacts=18, constraints=72)
 
     def spec(self, *, visual: bool) -> Any:
