@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import warp as wp
 
 from proveout.envs.core.columns import filled_starts, starts_names
+from proveout.envs.core.number_groups import NumberGroup
 from proveout.envs.core.number_rows import NumberRows
 from proveout.envs.core.rng import STREAM_TASK, random_key
 from proveout.envs.core.task_state import TaskState
@@ -89,14 +90,18 @@ def episode_key(step: Step, w: int, stream: int):
 
 @functools.cache
 def numbers_struct(config_class: Any) -> Any:
-    """A Warp struct of the numbers of a config dataclass: its float, int and bool fields."""
+    """A Warp struct of the numbers of a config dataclass: its float, int and bool fields, and a
+    struct of each group of numbers."""
     types = {float: float, int: int, bool: wp.bool}
     default = config_class()
-    annotations = {
-        field.name: types[type(getattr(default, field.name))]
-        for field in dataclasses.fields(config_class)
-        if type(getattr(default, field.name)) in types
-    }
+    annotations = {}
+    for field in dataclasses.fields(config_class):
+        value = getattr(default, field.name)
+        if isinstance(value, NumberGroup):
+            group: Any = type(value)
+            annotations[field.name] = numbers_struct(group)
+        elif type(value) in types:
+            annotations[field.name] = types[type(value)]
     name = f"{config_class.__name__}Numbers"
     made = type(name, (), {"__annotations__": annotations, "__module__": config_class.__module__})
     return wp.struct(made)

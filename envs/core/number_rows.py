@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import warp as wp
 
-from proveout.envs.core.numbers import WEIGHTS
+from proveout.envs.core.number_groups import WEIGHTS
 from proveout.envs.core.randomize import OPERATIONS
 
 if TYPE_CHECKING:
@@ -46,11 +46,8 @@ class NumberRows:
         if struct is not None:
             layout = struct.numpy_dtype()
             rows = np.zeros(num_worlds, dtype=layout)
-            for name in struct.vars:
-                rows[name] = getattr(task.config, name)
+            offsets = _fill(rows, rows.dtype, task.config)
             self.config = wp.array(rows, dtype=struct, device=device)
-            kinds = dict(zip(layout["names"], layout["offsets"], strict=True))
-            offsets = {name: at // 4 for name, at in kinds.items()}
             shape = (num_worlds, layout["itemsize"] // 4)
             self._words_float, self._words_int = (
                 wp.array(ptr=self.config.ptr, dtype=kind, shape=shape, device=device, copy=False)
@@ -59,11 +56,11 @@ class NumberRows:
         # Where each number goes: a word of the config (0: real, 1: whole), or a weight (2).
         kind, place = [], []
         for i, name in enumerate(numbers.names):
-            if name.startswith(WEIGHTS):
+            if name.startswith(f"{WEIGHTS}."):
                 kind.append(2)
                 place.append(i - (len(numbers.names) - terms))
             else:
-                kind.append(1 if type(getattr(task.config, name)) is int else 0)
+                kind.append(1 if type(numbers.value(name)) is int else 0)
                 place.append(offsets[name])
         self._kind = wp.array(np.array(kind, np.int32), dtype=int, device=device)
         self._place = wp.array(np.array(place, np.int32), dtype=int, device=device)
@@ -106,6 +103,27 @@ class NumberRows:
                 outputs=[self._words_float, self._words_int, self.weights],
                 device=self._device,
             )  # fmt: skip
+
+
+def _fill(rows: np.ndarray, layout: np.dtype[Any], values: Any) -> dict[str, int]:
+    """Write a config, or a group of it, into rows of its struct.
+
+    Returns:
+        Where its numbers are, by name: words of four bytes from the beginning of a row.
+    """
+    offsets: dict[str, int] = {}
+    assert layout.names is not None
+    assert layout.fields is not None
+    for name in layout.names:
+        kind, at = layout.fields[name][:2]
+        value = getattr(values, name)
+        if kind.names is None:
+            rows[name] = value
+            offsets[name] = at // 4
+        else:
+            inner = _fill(rows[name], kind, value)
+            offsets |= {f"{name}.{n}": at // 4 + offset for n, offset in inner.items()}
+    return offsets
 
 
 @wp.func

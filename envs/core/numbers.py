@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Mapping
@@ -12,12 +13,12 @@ import numpy as np
 
 from proveout.envs.core.coerce import FLOAT32_MAX, real_numbers
 from proveout.envs.core.errors import ConfigError, ProveoutError, unknown
+from proveout.envs.core.number_groups import WEIGHTS, number_groups
 from proveout.envs.core.randomize import Randomization
 
 if TYPE_CHECKING:
     from proveout.envs.core.task import Task
 
-WEIGHTS = "reward_weights."
 # Of every task: they shape the recorded step.
 _STRUCTURAL = ("control_dt", "decimation", "episode_seconds")
 # The largest whole number up to which float32, in which overrides travel, holds each one.
@@ -35,8 +36,9 @@ class Numbers:
             the config once.
 
     Attributes:
-        names: "max_increment", "reward_weights.reached", ...: fields of whole and real numbers that
-            are not structural, then the weights of the reward terms.
+        names: "max_increment", "wear.backlash", "reward_weights.reached", ...: fields of whole and
+            real numbers that are not structural, those of groups, then the weights of the reward
+            terms.
         defaults: Their values, in the same order.
     """
 
@@ -56,8 +58,20 @@ class Numbers:
             for name in fields
             if own and name not in self._structural and _can_differ(getattr(task.config, name))
         ]
-        self.names = (*numbers, *(f"{WEIGHTS}{term}" for term in task.reward_terms))
-        self.defaults = np.array([self._value(name) for name in self.names], np.float64)
+        self._groups = number_groups(task.config)
+        for group, values in self._groups.items():
+            numbers += [
+                f"{group}.{field.name}"
+                for field in dataclasses.fields(values)
+                if group == WEIGHTS
+                or (
+                    own
+                    and not field.metadata.get("structural")
+                    and _can_differ(getattr(values, field.name))
+                )
+            ]
+        self.names = tuple(numbers)
+        self.defaults = np.array([self.value(name) for name in self.names], np.float64)
         self._refused = {name for name in fields if name not in numbers} - set(self._structural)
         self._launches = not own
         self._limits = {name: self._limits_of(name) for name in self.names}
@@ -87,8 +101,8 @@ class Numbers:
         if number in self.randomized:
             raise ConfigError(f"randomisation {name}: {r.field} is randomised twice")
         name_of = self.names[number]
-        told = self._value(name_of)
-        if r.operation == "set" and told != self._value(name_of, type(self._config)()):
+        told = self.value(name_of)
+        if r.operation == "set" and told != self.value(name_of, type(self._config)()):
             raise ConfigError(
                 f"randomisation {name}: {name_of} is drawn for every episode, so that {told:g} "
                 f"would be ignored; switch it off (randomization.{name}.enabled = False), or give "
@@ -96,11 +110,10 @@ class Numbers:
             )
         self.randomized[number] = (r, column)
 
-    def _value(self, name: str, config: Any = None) -> Any:
+    def value(self, name: str, config: Any = None) -> Any:
+        """The value of a number by its name, in the task's config or another."""
         config = self._config if config is None else config
-        if name.startswith(WEIGHTS):
-            return getattr(config.reward_weights, name.removeprefix(WEIGHTS))
-        return getattr(config, name)
+        return functools.reduce(getattr, name.split("."), config)
 
     def overrides(
         self, given: Any, now: np.ndarray, mask: np.ndarray, parameters: np.ndarray
@@ -177,7 +190,7 @@ class Numbers:
         if name in self._refused:
             why = (
                 "the task's own kernels take it once"
-                if self._launches and name not in ("reward_weights", "randomization")
+                if self._launches and name not in (*self._groups, "randomization")
                 else f"it is no number, or one beyond {_MOST}"
             )
             raise ConfigError(f"config: {name} cannot differ from world to world: {why}")
@@ -205,31 +218,30 @@ class Numbers:
         """What a drawn value makes of a number; as the kernel of `NumberRows` has it."""
         default = float(self.defaults[number])
         result = {"scale": default * value, "add": default + value, "set": value}[r.operation]
-        whole = type(self._value(self.names[number])) is int
+        whole = type(self.value(self.names[number])) is int
         return math.copysign(math.floor(abs(result) + 0.5), result) if whole else result
 
     def _check(self, row: np.ndarray) -> None:
         changes: dict[str, Any] = {}
-        weights: dict[str, Any] = {}
+        grouped: dict[str, dict[str, Any]] = {}
         for i in np.flatnonzero(~np.isnan(row)):
             name, value = self.names[i], float(row[i])
             for limit in self._limits[name]:
                 # A limit that float32 cannot tell from the value.
                 if abs(value) <= FLOAT32_MAX and np.float32(limit) == np.float32(value):
                     value = limit
-            if name.startswith(WEIGHTS):
-                weights[name.removeprefix(WEIGHTS)] = value
-                continue
-            if abs(value) > _MOST and type(getattr(self._config, name)) is int:
+            if abs(value) > _MOST and type(self.value(name)) is int:
                 raise ConfigError(f"{name}: at most {_MOST} in size")
-            changes[name] = value
-        if weights:
-            changes["reward_weights"] = dataclasses.replace(self._config.reward_weights, **weights)
+            group, dot, of_group = name.partition(".")
+            (grouped.setdefault(group, {}) if dot else changes)[of_group or name] = value
+        for group, values in grouped.items():
+            changes[group] = dataclasses.replace(self._groups[group], **values)
         dataclasses.replace(self._config, **changes)
 
     def _limits_of(self, name: str) -> tuple[float, ...]:
-        group = self._config.reward_weights if name.startswith(WEIGHTS) else self._config
-        (field,) = (f for f in dataclasses.fields(group) if f.name == name.removeprefix(WEIGHTS))
+        group, dot, of_group = name.partition(".")
+        holder = self._groups[group] if dot else self._config
+        (field,) = (f for f in dataclasses.fields(holder) if f.name == (of_group or name))
         ends = (field.metadata.get("low"), field.metadata.get("high"))
         return tuple(float(end) for end in ends if end is not None)
 

@@ -58,6 +58,8 @@ class Randomization:
             a quarter of its width, and clipped to the range.
         low: Lower end of the range.
         high: Upper end of the range.
+        strong: Lower and upper end at the level "strong" of a task's randomisation; empty: the
+            same as ever.
         unit: Unit of the drawn number.
         enabled: False switches it off.
 
@@ -70,27 +72,33 @@ class Randomization:
     distribution: Literal["uniform", "loguniform", "normal"] = _hidden("uniform")
     low: float = _shown(1.0, "lower end of the range")
     high: float = _shown(1.0, "upper end of the range")
+    strong: tuple[float, ...] = _hidden(())
     unit: str = _hidden("1")
     enabled: bool = _hidden(True)
 
     def __post_init__(self) -> None:
         coerce_fields(self)
-        if self.low > self.high:
+        if len(self.strong) not in (0, 2):
             raise ConfigError(
-                f"randomisation of {self.field}: low <= high expected, got "
-                f"{self.low} and {self.high}"
+                f"randomisation of {self.field}: strong has a lower and an upper end, got "
+                f"{list(self.strong)}"
             )
-        if self.distribution == "loguniform" and self.low <= 0.0:
-            raise ConfigError(
-                f"randomisation of {self.field}: loguniform needs low > 0, got {self.low}"
-            )
-        if self.field in (OBSERVATION_NOISE, CONTROL_LATENCY) and (
-            self.low < 0.0 or self.operation != "set"
-        ):
-            raise ConfigError(
-                f"randomisation of {self.field}: needs operation 'set' and low >= 0, got "
-                f"{self.operation!r} and {self.low}"
-            )
+        for low, high in ((self.low, self.high), self.strong or (self.low, self.high)):
+            if low > high:
+                raise ConfigError(
+                    f"randomisation of {self.field}: low <= high expected, got {low} and {high}"
+                )
+            if self.distribution == "loguniform" and low <= 0.0:
+                raise ConfigError(
+                    f"randomisation of {self.field}: loguniform needs low > 0, got {low}"
+                )
+            if self.field in (OBSERVATION_NOISE, CONTROL_LATENCY) and (
+                low < 0.0 or self.operation != "set"
+            ):
+                raise ConfigError(
+                    f"randomisation of {self.field}: needs operation 'set' and low >= 0, got "
+                    f"{self.operation!r} and {low}"
+                )
 
     @property
     def number(self) -> str | None:

@@ -172,8 +172,12 @@ class ResetRequest:
     @staticmethod
     def _unknown(name: str, task: Task) -> Exception:
         group = task.config.randomization
-        off = getattr(group, name, None)
-        if off is not None and hasattr(off, "active"):
+        off = group.ranges.get(name)
+        if off is not None and group.level == "off":
+            return ConfigError(
+                f"randomisation {name!r} is switched off by config.randomization.level"
+            )
+        if off is not None:
             return ConfigError(
                 f"randomisation {name!r} is switched off: its range, {off.low:g} to {off.high:g}, "
                 f"changes nothing; widen config.randomization.{name} to give it to single worlds"

@@ -71,10 +71,34 @@ class RewardWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomizationConfig:
-    """Domain randomisation; every field of a subclass is one `Randomization`."""
+    """Domain randomisation; every other field of a subclass is one `Randomization`."""
+
+    level: Literal["off", "mild", "strong"] = dataclasses.field(
+        default="mild",
+        metadata={"help": "how wide the ranges are; one that you give yourself stays"},
+    )
 
     def __post_init__(self) -> None:
         coerce_fields(self)
+
+    @property
+    def ranges(self) -> dict[str, Randomization]:
+        """What is drawn at this level, by name.
+
+        At the level "strong" a randomisation has its range `strong`, if it has one and its own is
+        the default; at "off" all are switched off.
+        """
+        found = {}
+        for field in dataclasses.fields(self):
+            r = getattr(self, field.name)
+            if not isinstance(r, Randomization):
+                continue
+            if self.level == "off":
+                r = dataclasses.replace(r, enabled=False)
+            elif self.level == "strong" and r.strong and r == field.default:
+                r = dataclasses.replace(r, low=r.strong[0], high=r.strong[1])
+            found[field.name] = r
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,9 +248,8 @@ class Task(ABC):
     @property
     def randomizations(self) -> tuple[tuple[str, Randomization], ...]:
         """The named randomisations that are switched on."""
-        group = self.config.randomization
-        named = ((f.name, getattr(group, f.name)) for f in dataclasses.fields(group))
-        return tuple((name, value) for name, value in named if value.active)
+        ranges = self.config.randomization.ranges
+        return tuple((name, value) for name, value in ranges.items() if value.active)
 
     def randomizations_of_engine(self) -> tuple[str, ...]:
         """Fields of the engine that are randomised: no config, no noise, no latency."""

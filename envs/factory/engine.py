@@ -56,6 +56,8 @@ _FIELDS = {
     "body_mass": _Field(
         ("body_mass", "body_inertia"), mujoco.mjtObj.mjOBJ_BODY, ((0,), (0, 1, 2)), positive=True
     ),
+    # Dry friction: the largest force or torque that holds a joint that does not move.
+    "joint_friction": _Field(("dof_frictionloss",), mujoco.mjtObj.mjOBJ_JOINT, ((0,),)),
     "joint_damping": _Field(("dof_damping",), mujoco.mjtObj.mjOBJ_JOINT, ((0,),)),
     "geom_friction": _Field(("geom_friction",), mujoco.mjtObj.mjOBJ_GEOM, ((0,),)),
     # The shape stays: all sizes, and the bounds of the broad phase, keep their proportions.
@@ -82,6 +84,7 @@ class ArticulatedEngine(Engine):
         device: Where they run.
         randomized: Fields that are set per world (see `parameter_fields`); they must be known
             before the graph is recorded, since their arrays are allocated per world.
+        written: Fields that the task's functions write at a reset, likewise.
 
     Raises:
         ModelError: MuJoCo Warp cannot run the model.
@@ -94,6 +97,7 @@ class ArticulatedEngine(Engine):
         capacities: Capacities,
         device: wp.Device,
         randomized: Sequence[str] = (),
+        written: Sequence[str] = (),
     ) -> None:
         import mujoco_warp
 
@@ -103,9 +107,11 @@ class ArticulatedEngine(Engine):
         self.host_model = model
         self._capacities = capacities
         batched: dict[str, int] = {}
-        for name in randomized:
+        for name in (*randomized, *written):
             if name not in _FIELDS:
-                raise unknown("randomisation field", name, self.parameter_fields())
+                raise unknown("field of articulated worlds", name, self.parameter_fields())
+            if name in randomized and name in written:
+                raise ModelError(f"{name} is written by the task, so it cannot be randomised")
             batched.update(dict.fromkeys(_FIELDS[name].arrays, num_worlds))
         if "geom_size" in batched:
             batched["body_inertia"] = num_worlds
@@ -124,6 +130,9 @@ class ArticulatedEngine(Engine):
         except (NotImplementedError, ValueError) as error:
             raise ModelError(f"MuJoCo Warp cannot run this model: {error}") from error
         self._batched = batched
+        self._written = {
+            array: getattr(self.model, array) for name in written for array in _FIELDS[name].arrays
+        }
         self._frames = frames(self.model, self.data)
         self._reason = wp.zeros(num_worlds, dtype=int, device=device)
         self._qpos0 = wp.array(model.qpos0.astype(np.float32), dtype=float, device=device)
@@ -145,7 +154,8 @@ class ArticulatedEngine(Engine):
             "xfrc_applied", "mocap_pos", "mocap_quat",
         )  # fmt: skip
         arrays = {name: getattr(d, name) for name in names}
-        return {name: array for name, array in arrays.items() if array.size > 0}
+        held = {name: array for name, array in arrays.items() if array.size > 0}
+        return {**held, **{f"model/{name}": array for name, array in self._written.items()}}
 
     @property
     def command_names(self) -> tuple[str, ...]:

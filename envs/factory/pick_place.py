@@ -32,13 +32,11 @@ from proveout.assets.files.layout import Entry, Layout
 from proveout.assets.robots.gripper_2f.parameters import STIFFNESS, STROKE
 from proveout.envs.core.columns import columns
 from proveout.envs.core.hooks import Step, action_rate, episode_key
-from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.registry import register
 from proveout.envs.core.rng import uniform
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import (
     Kpi,
-    RandomizationConfig,
     RewardWeights,
     TaskConfig,
     predicate,
@@ -51,8 +49,14 @@ from proveout.envs.factory.control.gripper import next_opening, pad_force
 from proveout.envs.factory.control.ik import move_tool_to, start_at
 from proveout.envs.factory.control.pick_place_expert import PickPlaceExpert
 from proveout.envs.factory.engine import Capacities
-from proveout.envs.factory.pick_place_cell import FIXTURE, cell_spec, with_pieces
+from proveout.envs.factory.pick_place_cell import (
+    FIXTURE,
+    PickPlaceRandomization,
+    cell_spec,
+    with_pieces,
+)
 from proveout.envs.factory.task import HANDLING, ArticulatedTask
+from proveout.envs.factory.wear import GripperWear, drifted, follow_with_play, start_worn
 
 wp.set_module_options({"enable_backward": False})
 
@@ -81,21 +85,6 @@ class PickPlaceWeights(RewardWeights):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PickPlaceRandomization(RandomizationConfig):
-    """On by default, mildly."""
-
-    part_size: Randomization = Randomization(field="geom_size", target="part", low=0.9, high=1.1)
-    part_mass: Randomization = Randomization(field="body_mass", target="part", low=0.6, high=1.4)
-    part_friction: Randomization = Randomization(
-        field="geom_friction", target="part", low=0.75, high=1.25
-    )
-    pad_friction: Randomization = Randomization(
-        field="geom_friction", target="gripper_.*_finger", low=0.8, high=1.1
-    )
-    servo_gain: Randomization = Randomization(field="actuator_gain", low=0.95, high=1.05)
-
-
-@dataclass(frozen=True, kw_only=True)
 class PickPlaceConfig(TaskConfig):
     """Configuration of PickPlace."""
 
@@ -115,6 +104,7 @@ class PickPlaceConfig(TaskConfig):
     hold_seconds: float = quantity(0.2, "s", "time at rest that is a success", low=0.0)
     reward_weights: PickPlaceWeights = field(default_factory=PickPlaceWeights)
     randomization: PickPlaceRandomization = field(default_factory=PickPlaceRandomization)
+    wear: GripperWear = field(default_factory=GripperWear)
 
 
 OBSERVATION = Layout(
@@ -166,6 +156,7 @@ class PickPlaceState:
 
     target: wp.array[wp.vec3]  # of the tool, m
     turn: wp.array[float]  # of the tool, rad
+    motor: wp.array2d[float]  # joint targets, rad
     carried: wp.array[int]  # 1 from when the part is lifted until it is let go
     held: wp.array[int]  # control steps for which the part has been placed
     place_time: wp.array[float]  # s
@@ -183,7 +174,12 @@ class PickPlace(ArticulatedTask):
     observation, action, kpis = OBSERVATION, ACTION, KPIS
     places = {"box": "part", "finger": "gripper_left_finger", "grip": "gripper_opening"}  # noqa: RUF012
     tool, presets = "gripper_tcp", HANDLING
-    capacities = Capacities(contacts=18, constraints=72)
+    writes = ("joint_friction",)
+    # Rows: 72 measured, and dry friction of six worn joints.
+    capacities = Capacities(contacts=18, constraints=78)
+
+    def state_columns(self) -> dict[str, int]:
+        return {"motor": 6}
 
     def spec(self, *, visual: bool) -> Any:
         return cell_spec(visual=visual)
@@ -199,12 +195,14 @@ class PickPlace(ArticulatedTask):
         turned = s.turn[w] + c.max_turn * c.control_dt * step.action[w, 3]
         s.turn[w] = wp.clamp(turned, -_MOST_TURN, _MOST_TURN)
         goal = top_down.tool_pose(s.target[w], s.turn[w])
-        move_tool_to(arm, step.command, w, goal, _DAMPING, c.max_joint_speed * c.control_dt)
+        move_tool_to(arm, s.motor, w, goal, _DAMPING, c.max_joint_speed * c.control_dt)
+        follow_with_play(arm, step.command, s.motor, w, c.wear.backlash)
+        force = c.grip_force * (1.0 - c.wear.grip_loss)
         # Closed is beyond closed, by what presses a thin part with the full force.
-        wanted = wp.lerp(-c.grip_force / _STIFFNESS, _STROKE, 0.5 - 0.5 * step.action[w, 4])
+        wanted = wp.lerp(-force / _STIFFNESS, _STROKE, 0.5 - 0.5 * step.action[w, 4])
         step.command[w, s.grip.index] = next_opening(
             step.command[w, s.grip.index], 2.0 * arm.qpos[w, s.finger.qpos], wanted,
-            c.grip_speed * c.control_dt, c.grip_force,
+            c.grip_speed * c.control_dt, force,
         )  # fmt: skip
 
     @wp.func
@@ -266,6 +264,7 @@ class PickPlace(ArticulatedTask):
             s.target[w][i] = _STARTS[i] + uniform(key, i, -area, area)
         s.turn[w] = 0.0
         start_at(arm, step.command, w, top_down.tool_pose(s.target[w], 0.0))
+        start_worn(arm, step.command, s.motor, w, c.wear.joint_friction)
         # The other finger comes right after, in `qpos`.
         arm.qpos[w, s.finger.qpos] = 0.5 * _STROKE
         arm.qpos[w, s.finger.qpos + 1] = 0.5 * _STROKE
@@ -282,6 +281,7 @@ class PickPlace(ArticulatedTask):
     def observe(w: int, step: Step, arm: Arm, c: Any, s: PickPlaceState, obs: wp.array2d[float]):
         part, half = places.free_pose(arm, w, s.part), places.half_size(arm, w, s.box)
         position, rotation = wp.transform_get_translation(part), wp.transform_get_rotation(part)
+        position = drifted(position, c.wear.sensor_drift, float(step.elapsed[w]) * c.control_dt)
         tcp, turn = tcp_position(arm, w), top_down.tool_turn(arm, w)
         part_turn = top_down.turn_of(rotation)
         up = wp.quat_rotate(rotation, wp.vec3(0.0, 0.0, 1.0))

@@ -10,13 +10,16 @@ need no torsion (condim 3): four corners hold a face.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import numpy as np
 
 from proveout.assets.robot import load_robot
+from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.scene_pose import ScenePose
+from proveout.envs.core.task import RandomizationConfig
 from proveout.envs.factory.scenery import add_studio
 
 # Half lengths of the part as it lies [m]: it is gripped along x.
@@ -33,6 +36,35 @@ _POST = 0.006  # half length of a corner post [m]
 _PIECE = 0.7 * np.array(PART)
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 _BENCH_HEIGHT = 0.74  # m
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickPlaceRandomization(RandomizationConfig):
+    """On by default, mildly."""
+
+    part_size: Randomization = Randomization(
+        field="geom_size", target="part", low=0.9, high=1.1, strong=(0.8, 1.15)
+    )
+    part_mass: Randomization = Randomization(
+        field="body_mass", target="part", low=0.6, high=1.4, strong=(0.3, 2.0)
+    )
+    part_friction: Randomization = Randomization(
+        field="geom_friction", target="part", low=0.75, high=1.25, strong=(0.5, 1.75)
+    )
+    pad_friction: Randomization = Randomization(
+        field="geom_friction", target="gripper_.*_finger", low=0.8, high=1.1, strong=(0.5, 1.2)
+    )
+    servo_gain: Randomization = Randomization(
+        field="actuator_gain", low=0.95, high=1.05, strong=(0.8, 1.1)
+    )
+    latency: Randomization = Randomization(
+        field="control_latency", operation="set", low=0.0, high=0.0, strong=(0.0, 0.05), unit="s"
+    )
+    part_noise: Randomization = Randomization(
+        field="observation_noise", target="part_offset", operation="set", low=0.0, high=0.0,
+        strong=(0.0, 0.001), unit="m",
+    )  # fmt: skip
+
 
 _BOX, _PLANE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_PLANE
 _HIDDEN = 3  # group of geoms that are not drawn

@@ -58,17 +58,17 @@ class ReachWeights(RewardWeights):
 
 @dataclass(frozen=True, kw_only=True)
 class ReachRandomization(RandomizationConfig):
-    """Off by default; widen a range to switch one on."""
+    """Off by default; widen a range to switch one on, or all by the level "strong"."""
 
-    link_mass: Randomization = Randomization(field="body_mass")
-    joint_damping: Randomization = Randomization(field="joint_damping")
-    servo_gain: Randomization = Randomization(field="actuator_gain")
+    link_mass: Randomization = Randomization(field="body_mass", strong=(0.8, 1.2))
+    joint_damping: Randomization = Randomization(field="joint_damping", strong=(0.5, 2.0))
+    servo_gain: Randomization = Randomization(field="actuator_gain", strong=(0.8, 1.2))
     latency: Randomization = Randomization(
-        field="control_latency", operation="set", low=0.0, high=0.0, unit="s"
+        field="control_latency", operation="set", low=0.0, high=0.0, strong=(0.0, 0.05), unit="s"
     )
     joint_position_noise: Randomization = Randomization(
         field="observation_noise", target="joint_position", operation="set",
-        low=0.0, high=0.0, unit="rad",
+        low=0.0, high=0.0, strong=(0.0, 0.002), unit="rad",
     )  # fmt: skip
 
 

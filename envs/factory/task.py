@@ -43,6 +43,8 @@ class ArticulatedTask(Task):
     engine_class: ClassVar[type[ArticulatedEngine]] = ArticulatedEngine
     # Field of the state struct -> name in the model, where they differ; see `factory.places`.
     places: ClassVar[Mapping[str, str]] = {}
+    # Fields of the model that its functions write at a reset, such as "joint_friction".
+    writes: ClassVar[tuple[str, ...]] = ()
     # Site at the end of a chain of hinges; None for a model that is no arm.
     tool: ClassVar[str | None] = None
 
@@ -71,7 +73,9 @@ class ArticulatedTask(Task):
         rows = {mujoco.mjtEq.mjEQ_WELD: 6, mujoco.mjtEq.mjEQ_CONNECT: 3}
         equalities = sum(rows.get(mujoco.mjtEq(int(kind)), 1) for kind in model.eq_type)
         limits = model.jnt_limited.sum() + model.tendon_limited.sum()
-        friction = (model.dof_frictionloss > 0.0).sum() + (model.tendon_frictionloss > 0.0).sum()
+        written = "joint_friction" in (*self.writes, *self.randomizations_of_engine())
+        dry = model.nv if written else (model.dof_frictionloss > 0.0).sum()
+        friction = dry + (model.tendon_frictionloss > 0.0).sum()
         return int(limits + friction) + equalities
 
     def make_engine(self, num_worlds: int, device: wp.Device) -> ArticulatedEngine:
@@ -82,8 +86,9 @@ class ArticulatedTask(Task):
                 "constraints=128) and let `proveout capacities` measure them"
             )
         return self.engine_class(
-            self.model(), num_worlds, self.capacities, device, self.randomizations_of_engine()
-        )
+            self.model(), num_worlds, self.capacities, device, self.randomizations_of_engine(),
+            self.writes,
+        )  # fmt: skip
 
     def engine_struct(self, sim: Simulation) -> Arm:
         """The arm, with the tool at the site `tool`."""

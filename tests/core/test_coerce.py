@@ -199,14 +199,15 @@ def assert_sound(config):
     """Every number is what kernels compute with: finite in float32, or in int32."""
     for one in dataclasses.fields(config):
         value = getattr(config, one.name)
-        if dataclasses.is_dataclass(value):
-            assert_sound(value)
-        elif type(value) is float:
-            assert np.isfinite(np.float32(value))
-        elif type(value) is int:
-            assert -(2**31) <= value < 2**31
-        else:
-            assert type(value) in (bool, str)
+        for each in value if type(value) is tuple else (value,):
+            if dataclasses.is_dataclass(each):
+                assert_sound(each)
+            elif type(each) is float:
+                assert np.isfinite(np.float32(each))
+            elif type(each) is int:
+                assert -(2**31) <= each < 2**31
+            else:
+                assert type(each) in (bool, str)
 
 
 def _fuzz(env_id, config_class, data):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proveout.envs.core.errors import ConfigError, unknown
-from proveout.envs.core.numbers import WEIGHTS
+from proveout.envs.core.number_groups import number_groups
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE, Randomization
 
 # What `Randomization` switches on, and changes less than float32 can tell.
@@ -52,12 +52,12 @@ def roles(task: Any, names: Iterable[str]) -> dict[str, Role]:
 
 def _role(task: Any, name: str) -> Role:
     config, numbers = task.config, task.numbers
-    group = config.randomization
-    randomized = {f.name: getattr(group, f.name) for f in dataclasses.fields(group)}
+    randomized = config.randomization.ranges
     fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.init}
     simple = {n for n, v in fields.items() if isinstance(v, bool | int | float | str)}
     about: dict[str, Any] = {f.name: f.metadata for f in dataclasses.fields(config)}
-    about |= {f"{WEIGHTS}{f.name}": f.metadata for f in dataclasses.fields(config.reward_weights)}
+    for name_of, group in number_groups(config).items():
+        about |= {f"{name_of}.{f.name}": f.metadata for f in dataclasses.fields(group)}
     unit = about.get(name, {}).get("unit", "1")
     text = about.get(name, {}).get("help", "")
     whole = type(fields.get(name)) is int
@@ -97,11 +97,12 @@ def config_for(
     if not drawn:
         return config
     group = config.randomization
-    changes = {
-        name: _switched_on(getattr(group, name), values, config.control_dt)
-        for name, values in drawn.items()
-    }
-    return dataclasses.replace(config, randomization=dataclasses.replace(group, **changes))
+    # All of them as they are at the study's level, so that the level can be given up.
+    changes = dict(group.ranges)
+    for name, values in drawn.items():
+        changes[name] = _switched_on(changes[name], values, config.control_dt)
+    group = dataclasses.replace(group, **changes, level="mild")
+    return dataclasses.replace(config, randomization=group)
 
 
 def _switched_on(r: Randomization, values: Sequence[float], control_dt: float) -> Randomization:
@@ -109,10 +110,11 @@ def _switched_on(r: Randomization, values: Sequence[float], control_dt: float) -
     if r.field == CONTROL_LATENCY:
         # Its upper end decides how many commands are remembered.
         most = min(max([r.high, _NEARLY_NOTHING, *values]), _LONGEST_LATENCY * control_dt)
-        return dataclasses.replace(r, high=most)
+        return dataclasses.replace(r, high=most, enabled=True)
     if r.active:
         return r
+    r = dataclasses.replace(r, enabled=True)
     if r.field == OBSERVATION_NOISE:
-        return dataclasses.replace(r, high=_NEARLY_NOTHING)
+        return dataclasses.replace(r, low=0.0, high=_NEARLY_NOTHING)
     low = 1.0 if r.operation == "scale" else 0.0
     return dataclasses.replace(r, low=low, high=low + _NEARLY_NOTHING, distribution="uniform")

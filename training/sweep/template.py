@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -80,8 +79,7 @@ def study_template(task_class: Any, env_id: str, file: str, *, shipped: bool) ->
     others = [n for n in task.numbers.names if n != first] or ["decimation"]
     default = dict(zip(task.numbers.names, task.numbers.defaults.tolist(), strict=True))
     at = default.get(first, config.decimation)
-    group = config.randomization
-    randomized = [f.name for f in dataclasses.fields(group)]
+    randomized = list(config.randomization.ranges)
     return _TEXT.format(
         env_id=env_id,
         file=file,
