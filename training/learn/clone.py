@@ -26,9 +26,8 @@ _FOR_VALUES = 1 / 8
 # to that; and the steps after which a world draws its leader anew, on average. On PickPlace the
 # clone would at first see little but what it fails at.
 _LEAST_LED, _FALLING, _LEADING = 0.2, 0.3, 20
-# How often a row is learnt from after each round, on average of all rows and rounds, and at the
-# end; over the returns; and how often the values behind the end of the roll-out are brought up to
-# date. With a fifth of that in the rounds, and none but whole passes, PickPlace is not learnt.
+# Rows that are learnt from for each new one, and passes over all rows in the end and over the
+# returns; how often the values behind the end of the roll-out are brought up to date.
 _PASSES, _LAST_PASSES, _VALUE_PASSES, _VALUE_SWEEPS = 20, 10, 4, 3
 # Steps of the optimiser at the least, in all rounds together and in the last fit.
 _FEWEST_STEPS = 400
@@ -88,10 +87,12 @@ class Clone:
         half = 0.5 * (space.high.astype(np.float64) - space.low.astype(np.float64))
         half = np.where(np.isfinite(half) & (half > 0.0), half, 1.0)
         self._reach = half.astype(np.float32)
+        low, high = space.low, space.high
         # A squashed policy speaks of -1 to 1, any other of the actions themselves.
         if model.policy.squash_output:
-            half = np.ones_like(half)
+            half, low, high = np.ones_like(half), -np.ones_like(low), np.ones_like(high)
         self._half = torch.as_tensor(half, dtype=torch.float32, device=model.device)
+        self._bounds = [torch.as_tensor(bound, device=model.device) for bound in (low, high)]
         self._order = torch.Generator().manual_seed(seed)
         self._random = np.random.default_rng(seed)
         self._led = np.ones(venv.num_envs, bool)
@@ -208,8 +209,17 @@ class Clone:
             torch.as_tensor(labels, dtype=torch.float32, device=device),
         )
 
-    def _difference(self, observations: Any, labels: Any) -> Any:
-        return (self._policy.get_distribution(observations).mode() - labels) / self._half
+    def _difference(self, observations: Any, labels: Any, beyond: float) -> Any:
+        """Return the clone's mean action minus the label, in half ranges.
+
+        Where the teacher goes to a bound, the mean may lie beyond it by so many half ranges: it is
+        the same action then.
+        """
+        mean = self._policy.get_distribution(observations).mode()
+        difference = (mean - labels) / self._half
+        low, high = self._bounds
+        difference -= difference.clamp(0.0, beyond) * (labels >= high)
+        return difference - difference.clamp(-beyond, 0.0) * (labels <= low)
 
     def _measure(self, roll_out: RollOut) -> None:
         import torch
@@ -217,7 +227,7 @@ class Clone:
         observations, labels = self._rows(roll_out.observations, roll_out.labels)
         with torch.no_grad():
             parts = [
-                self._difference(*rows).square().sum()
+                self._difference(*rows, math.inf).square().sum()
                 for rows in zip(observations.split(65_536), labels.split(65_536), strict=True)
             ]
         self.error = math.sqrt(float(sum(parts)) / max(1, labels.numel()))
@@ -226,7 +236,9 @@ class Clone:
         """Learn from so many rows, drawn from all, in at least so many steps."""
 
         def loss(drawn: Any) -> Any:
-            return self._difference(self._observations[drawn], self._labels[drawn]).square().mean()
+            rows = self._observations[drawn], self._labels[drawn]
+            # No further than it explores, or PPO would never see what is within the bounds.
+            return self._difference(*rows, EXPLORATION).square().mean()
 
         steps = max(math.ceil(rows / _BATCH), fewest)
         self._fit(self._optimizer, loss, len(self._labels), steps, falling=falling)
