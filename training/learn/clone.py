@@ -218,7 +218,7 @@ class Clone:
         mean = self._policy.get_distribution(observations).mode()
         difference = (mean - labels) / self._half
         low, high = self._bounds
-        difference -= difference.clamp(0.0, beyond) * (labels >= high)
+        difference = difference - difference.clamp(0.0, beyond) * (labels >= high)
         return difference - difference.clamp(-beyond, 0.0) * (labels <= low)
 
     def _measure(self, roll_out: RollOut) -> None:
