@@ -238,13 +238,7 @@ class Simulation:
             self.hooks.control()
         if self._delay is not None:
             self._delay.push(self.command)
-        for substep in range(task.config.decimation):
-            if self._delay is not None:
-                self._delay.select(self.drawn, substep * task.config.physics_dt)
-                worlds.apply(self._delay.applied)
-            elif substep == 0:
-                worlds.apply(self.command)
-            worlds.physics(first=substep == 0)
+        worlds.control_step(task.config.decimation, self._command_at)
         worlds.after_physics(self._all)
         worlds.guard(ex["invalid_reason"])
         with self.hook("evaluate"):
@@ -254,6 +248,13 @@ class Simulation:
         self._launch_episode_start(ex["done"])
         self._observe(ex["done"], ex["observation"])
         self._kernels.hold_back(ex["done"])
+
+    def _command_at(self, substep: int) -> wp.array | None:
+        """What the worlds are told before a physics step; None: nothing new."""
+        if self._delay is None:
+            return self.command if substep == 0 else None
+        self._delay.select(self.drawn, substep * self.task.config.physics_dt)
+        return self._delay.applied
 
     def _launch_reset(self) -> None:
         mask = self.exchange["reset_mask"]
@@ -313,8 +314,7 @@ class Simulation:
         return time.perf_counter() - started
 
     def _launch_physics(self) -> None:
-        for _ in range(self.task.config.decimation):
-            self.engine.physics()
+        self.engine.control_step(self.task.config.decimation)
 
     def _all_state(self) -> dict[str, wp.array]:
         waiting = ("next_waits", *(f"next_{name}" for name in EPISODE))
