@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,18 @@ def _normalizer(network: Network) -> dict[str, Any] | None:
     return {**told, "samples": float(count.max())}
 
 
+def _command(argv: Any) -> str | None:
+    """Return the command that began a run, without the folder of its runs; None: by Python."""
+    if not isinstance(argv, list) or not argv:
+        return None
+    words = [str(word) for word in argv]
+    told = []
+    for before, word in zip(["", *words], words, strict=False):
+        if "--runs" not in (before, word) and not word.startswith("--runs="):
+            told.append(word)
+    return shlex.join(told)
+
+
 def policy_card(run: Run, saved: SavedPolicy, env: Any) -> dict[str, Any]:
     """Return what is known of a run's policy; None stands for what is not known of this one.
 
@@ -194,6 +207,8 @@ def policy_card(run: Run, saved: SavedPolicy, env: Any) -> dict[str, Any]:
                 "physics": run.physics,
                 "processor": manifest.get("processor"),
                 "git": manifest.get("git"),
+                "warm_start": manifest.get("warm_start"),
+                "command": _command(manifest.get("argv")),
             },
             "evaluation": evaluation,
             "sim_to_sim": {

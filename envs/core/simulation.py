@@ -25,6 +25,7 @@ from proveout.envs.core.rng import STREAM_OBSERVATION_NOISE, STREAM_RANDOMIZATIO
 from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.step_kernels import StepKernels
+from proveout.envs.core.step_told import StepTold
 from proveout.envs.core.task import Task
 from proveout.envs.core.task_state import TaskState
 from proveout.envs.core.unwritten import Unwritten
@@ -402,6 +403,17 @@ class Simulation:
 
     def close(self) -> None:
         """Nothing outlives this object."""
+
+    def step_told(self, worlds: Sequence[int]) -> list[StepTold]:
+        """What the last step told of the given worlds of this process, as copies."""
+        chosen = list(worlds)
+        terms, kpis = len(self.task.reward_terms), len(self.task.kpis)
+        rows = (self.reward_terms.numpy()[chosen], self.kpi.numpy()[chosen])
+        success = self.success.numpy()[chosen]
+        return [
+            StepTold(term[:terms], kpi[:kpis], bool(ok))
+            for term, kpi, ok in zip(*rows, success, strict=True)
+        ]
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Poses for a renderer of the given worlds of this process."""

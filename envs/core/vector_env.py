@@ -23,6 +23,7 @@ from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
 from proveout.envs.core.simulation import Simulation
 from proveout.envs.core.step_arrays import step_arrays
+from proveout.envs.core.step_told import StepTold
 from proveout.envs.core.task import Task, TaskConfig
 from proveout.envs.core.use import Use, exclusive
 
@@ -338,6 +339,18 @@ class WarpVectorEnv(VectorEnv):
     def scene_pose(self, worlds: Sequence[int]) -> list[Any]:
         """Poses of the given worlds in that scene."""
         return self._pool.scene_pose(worlds)
+
+    @exclusive
+    def step_told(self, worlds: Sequence[int]) -> list[StepTold]:
+        """What the last control step told of the given worlds: reward terms, KPIs, success."""
+        return self._pool.step_told(worlds)
+
+    @exclusive
+    def episode_keys(self) -> dict[str, np.ndarray]:
+        """What the present episodes' random numbers are keyed by: seed, world_id and episode, and
+        `elapsed`, the control steps since they began; each (N,), copies."""
+        names = ("seed", "world_id", "episode", "elapsed")
+        return {name: self._pool.read(name).copy() for name in names}
 
     @exclusive
     def bare_physics(self, repeats: int) -> float:

@@ -60,6 +60,10 @@ _FIELDS = {
     "joint_friction": _Field(("dof_frictionloss",), mujoco.mjtObj.mjOBJ_JOINT, ((0,),)),
     "joint_damping": _Field(("dof_damping",), mujoco.mjtObj.mjOBJ_JOINT, ((0,),)),
     "geom_friction": _Field(("geom_friction",), mujoco.mjtObj.mjOBJ_GEOM, ((0,),)),
+    # Linear and angular velocity of a surface, as of a belt: none that the model has none of.
+    "surface_velocity": _Field(
+        ("geom_surfacevel",), mujoco.mjtObj.mjOBJ_GEOM, ((0, 1, 2, 3, 4, 5),)
+    ),
     # The shape stays: all sizes, and the bounds of the broad phase, keep their proportions.
     "geom_size": _Field(
         ("geom_size", "geom_rbound", "geom_aabb"),

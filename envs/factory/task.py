@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 _PPO = ppo_preset(
     num_envs=512, total_timesteps=1_200_000, batch_size=2048, n_epochs=5, log_std_init=-0.5
 )
+# For tasks that handle parts, of which a training begins as a clone of the expert.
+HANDLING = {
+    "ppo": ppo_preset(
+        num_envs=256, total_timesteps=2_000_000, batch_size=2048, n_epochs=5, log_std_init=-1.0,
+        n_steps=32, net_arch=(256, 256), normalize_observations=True,
+    )
+}  # fmt: skip
 
 
 class ArticulatedTask(Task):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ HELP = Help(
     text=(
         "Run a deterministic policy for a fixed number of episodes and report success with its "
         "95 % Wilson interval, KPIs, and invalid worlds; --episodes-out also writes a row for each "
-        "episode. With a target given, --help also shows "
-        "the flags of the environment's config (--env. ...)."
+        "episode; --vs OTHER tells the difference from another policy. With a target given, "
+        "--help also shows the flags of the environment's config (--env. ...)."
     ),
     examples=(
         "proveout evaluate runs/proveout-Reach-v0/20250131-120000-seed0",
@@ -26,6 +26,7 @@ HELP = Help(
         "proveout evaluate proveout/Reach-v0 --policy reach.safetensors",
         "proveout evaluate proveout/PickPlace-v0 --policy expert --physics c",
         "proveout evaluate proveout/Reach-v0 --policy expert --episodes-out episodes.parquet",
+        "proveout evaluate runs/proveout-Reach-v0/20250131-120000-seed0 --vs pretrained",
     ),
 )
 
@@ -37,6 +38,7 @@ class EvaluateFlags:
     policy: str | None = flag(
         None, "random, expert, pretrained, a run or a file; None: the RUN's own"
     )
+    vs: str | None = flag(None, "another policy, from the same start states, to compare with")
     episodes: int = flag(1000, "shared out among the worlds beforehand", "episodes")
     num_envs: int | None = flag(None, "None: a number that divides the episodes", "worlds")
     seed: int = flag(0, "of the worlds", high=MAX_SEED)
@@ -50,6 +52,35 @@ class EvaluateFlags:
         None, "write a row for each episode to this .csv or .parquet"
     )
     json: bool = flag(False, "print one JSON object and nothing else")
+
+
+def _compare(policy: str, spec: Any, flags: EvaluateFlags, emit: Callable[[str], None]) -> int:
+    """Measure two policies from the same start states."""
+    from proveout.training.cli.arguments import UsageError
+    from proveout.training.evaluation.compare import compare, difference_lines
+    from proveout.training.evaluation.policy_source import PolicySource
+    from proveout.training.evaluation.statistics import kpi_lines, sentence
+    from proveout.training.run.json_files import dump_json
+
+    if flags.episodes_out is not None:
+        raise UsageError("--episodes-out and --vs do not go together; evaluate one after the other")
+    assert flags.vs is not None
+    told = compare(
+        PolicySource(policy, flags.trust_pickle, flags.seed),
+        PolicySource(flags.vs, flags.trust_pickle, flags.seed),
+        spec,
+        episodes=flags.episodes,
+        seed=flags.seed,
+        shown=True,
+    )
+    told["policy"]["policy"], told["other"]["policy"] = policy, flags.vs
+    if flags.json:
+        emit(dump_json(told))
+    else:
+        for one in (told["policy"], told["other"]):
+            emit("\n".join([one["policy"], sentence(one), *kpi_lines(one)]))
+        emit("\n".join(difference_lines(told)))
+    return 0 if told["pairs"] else 1
 
 
 def run(arguments: Sequence[str], prog: str, text: str) -> int:
@@ -83,6 +114,8 @@ def run(arguments: Sequence[str], prog: str, text: str) -> int:
             workers=flags.workers,
             physics=physics_of(flags.physics, run),
         )
+        if flags.vs is not None:
+            return _compare(policy, spec, flags, emit)
         result = evaluate(
             PolicySource(policy, flags.trust_pickle, flags.seed),
             spec,

@@ -33,6 +33,15 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return low, high
 
 
+def wilson_widths(successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
+    """Widths of those intervals, upper less lower end, for arrays of counts; 1 without a trial."""
+    number = np.maximum(trials, 1)
+    rate = successes / number
+    z2 = _Z95**2 / number
+    spread = np.sqrt(rate * (1.0 - rate) / number + z2 / (4.0 * number))
+    return np.where(trials < 1, 1.0, 2.0 * _Z95 / (1.0 + z2) * spread)
+
+
 def evaluation_worlds(episodes: int, most: int = _MAX_WORLDS) -> int:
     """Return a number of worlds, at most `most`, that divides the episodes evenly if one is near.
 

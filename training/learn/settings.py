@@ -53,7 +53,7 @@ class TrainConfig:
         500_000, "samples", "of the warm start, over all worlds and roll-outs"
     )
     warm_start_rounds: int = _option(
-        8, "rounds", "in which the clone acts and the expert corrects it; 0: it only imitates"
+        60, "rounds", "in which the clone acts and the expert corrects it; 0: it only imitates"
     )
     checkpoint_interval: float = _option(30.0, "s", "time between two checkpoints")
     evaluation_episodes: int = _option(

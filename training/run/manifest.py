@@ -92,6 +92,7 @@ _OPTIONAL: dict[str, _Kind] = {
     "workers": _PROCESSES,
     "resumed": _OBJECTS,
     "warm_start": _OBJECT,
+    "cost": _OBJECTS,
     "policies": _OBJECT,
     # Earlier releases wrote these without telling of which policy: they are read by nobody.
     "num_timesteps": _SAMPLES,
