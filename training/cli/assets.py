@@ -218,11 +218,8 @@ def _parse(
     arguments: list[str], kind: type, prog: str, text: str, *, several: bool = False
 ) -> tuple[Any, Any]:
     """Split the files that come first from the flags."""
-    from proveout.training.cli.arguments import UsageError, build, combine, mirror, parse
+    from proveout.training.cli.files_first import files_and_flags
 
-    count = next((i for i, a in enumerate(arguments) if a.startswith("-")), len(arguments))
-    files, rest = arguments[:count], arguments[count:]
-    told = parse(rest, combine(mirror(kind, kind())), prog=prog, description=f"  {text}")
-    if not files or (len(files) > 1 and not several):
-        raise UsageError(f"`{prog}` needs {'folders' if several else 'one file'} first")
-    return (files if several else files[0]), build(kind, told.flags)
+    wanted = "folders" if several else "one file"
+    files, flags = files_and_flags(arguments, kind, prog, text, wanted, several=several)
+    return (files if several else files[0]), flags
