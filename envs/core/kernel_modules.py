@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 
 import warp as wp
 
@@ -14,7 +15,8 @@ _MOST_THREADS = 8
 def load_modules(names: Iterable[str], device: wp.Device) -> None:
     """Compile Warp modules, or take them from the cache, several at a time.
 
-    A launch loads its own module too, but one after the other.
+    A launch loads its own module too, but one after the other. What cannot be compiled is told
+    there: where it is known what was launched.
 
     Args:
         names: Python modules in which kernels are written; one without kernels is passed over.
@@ -24,4 +26,6 @@ def load_modules(names: Iterable[str], device: wp.Device) -> None:
     with_kernels = [module for module in known if module.kernels]
     # macOS and Windows do not know which cores are ours.
     ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    wp.force_load(device, with_kernels, max_workers=min(ours or 1, _MOST_THREADS))
+    # Warp keeps the error of a module for its first launch.
+    with suppress(Exception):
+        wp.force_load(device, with_kernels, max_workers=min(ours or 1, _MOST_THREADS))

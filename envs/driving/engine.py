@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from proveout.assets.road import RoadNetwork
+from proveout.assets.road import RoadNetwork, join
 from proveout.envs.core.engine import Engine
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.parameter_columns import ParameterColumns, matching
@@ -29,8 +29,9 @@ from proveout.envs.driving.metrics.collision import latch_collisions
 from proveout.envs.driving.parameters import FIELDS, parameter_columns, randomized_tables
 from proveout.envs.driving.records import records
 from proveout.envs.driving.road import Road
+from proveout.envs.driving.roads.grid import lane_grid
 from proveout.envs.driving.roads.lanes import lane_arrays
-from proveout.envs.driving.scene import scene_state
+from proveout.envs.driving.scene import heights, scene_state
 from proveout.envs.driving.stages import Stages
 from proveout.envs.driving.traffic.leaders import survey
 from proveout.envs.driving.vehicles.single_track import Vehicle, VehicleParameters
@@ -47,7 +48,8 @@ class RoadEngine(Engine):
             right lane. leader_gap, follower_gap: likewise, bumper to bumper [m].
         time_to_collision: (num_worlds, num_agents), with the leader in the own lane [s].
         map_of_world: (num_worlds,), which of the networks; 0 when an episode begins.
-        drivers: kind and parameters of every driver. road: kernel struct.
+        drivers: kind and parameters of every driver. road: kernel struct of the lanes. grid: of
+            where they are.
         stages: What a physics step runs, in order; `stages.add` extends it.
         vehicles: Parameters, (1 or num_worlds, num_agents) `Vehicle`; one row that all worlds share
             unless one of its fields is randomised.
@@ -78,6 +80,8 @@ class RoadEngine(Engine):
         self.device = wp.get_device(device)
         self._stride = threads_of_a_world(num_agents, self.device)
         self.road = lane_arrays(network, device)
+        self.grid = lane_grid(network, device)
+        self._network = network if isinstance(network, RoadNetwork) else join(*network)
         self.map_of_world = wp.zeros(num_worlds, dtype=int, device=device)
         self._randomized = randomized_tables(randomized)
         vehicle_rows, body_rows = (
@@ -132,7 +136,7 @@ class RoadEngine(Engine):
             decimation: Physics steps in a control step.
         """
         road = Road()
-        road.lanes, road.agents = self.road, self.agents
+        road.lanes, road.grid, road.agents = self.road, self.grid, self.agents
         road.driver_kind, road.driver = self.drivers.kind, self.drivers.parameters
         road.leader, road.leader_gap = self.leader, self.leader_gap
         road.follower, road.follower_gap = self.follower, self.follower_gap
@@ -319,10 +323,13 @@ class RoadEngine(Engine):
         state = self._agents.state
         x, y, heading = (state[name].numpy() for name in ("x", "y", "heading"))
         active = state["active"].numpy()
+        height = heights(self._network, state["lane"].numpy(), state["s"].numpy())
         centre = np.array([body.rear_axle_to_centre for body in self.body_parameters])
         poses = []
         for w in worlds:
-            position, quaternion = scene_state(x[w], y[w], heading[w], centre, active[w])
+            position, quaternion = scene_state(
+                x[w], y[w], heading[w], centre, active[w], height=height[w]
+            )
             poses.append(ScenePose(np.zeros(0), position, quaternion))
         return poses
 

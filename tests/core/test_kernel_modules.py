@@ -8,15 +8,20 @@ import warp as wp
 from proveout.envs import make_vector
 from proveout.envs.core.kernel_modules import load_modules
 from proveout.envs.driving.engine import RoadEngine
-from proveout.envs.factory.engine import ArticulatedEngine
+from proveout.envs.factory.c_engine import CEngine
+from proveout.envs.factory.warp_engine import WarpEngine
 
 
 @pytest.mark.parametrize(
-    ("engine", "env_id"),
-    [(RoadEngine, "proveout/Highway-v0"), (ArticulatedEngine, "proveout/Reach-v0")],
+    ("engine", "env_id", "physics"),
+    [
+        (RoadEngine, "proveout/Highway-v0", "warp"),
+        (WarpEngine, "proveout/Reach-v0", "warp"),
+        (CEngine, "proveout/Reach-v0", "c"),
+    ],
 )
-def test_a_start_needs_every_module_that_its_engine_names(engine, env_id):
-    make_vector(env_id, 2, device="cpu", workers=1).close()
+def test_a_start_needs_every_module_that_its_engine_names(engine, env_id, physics):
+    make_vector(env_id, 2, physics=physics, device="cpu", workers=1).close()
     for name in engine.kernel_modules:
         importlib.import_module(name)
         module = wp.get_module(name)
