@@ -25,6 +25,7 @@ from proveout.training.cli.evaluate import EvaluateFlags
 from proveout.training.cli.export import ExportFlags
 from proveout.training.cli.play import PlayFlags
 from proveout.training.cli.program import COMMANDS, main
+from proveout.training.cli.scenario import ConvertFlags, CountFlags
 from proveout.training.learn.settings import ResumeConfig, TrainConfig
 from proveout.training.learn.train import train
 
@@ -36,6 +37,7 @@ KINDS = (
     *(JsonFlags, EvaluateFlags, PlayFlags, BenchmarkFlags),
     *(BenchmarkTrainingFlags, ExportFlags, CheckFlags),
     *(CapacitiesFlags, TrainConfig, ResumeConfig),
+    *(CountFlags, ConvertFlags),
 )
 
 
