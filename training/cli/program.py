@@ -34,6 +34,10 @@ COMMANDS = {
     "report": ("report RUN", "one HTML file: curves, evaluation, video, manifest"),
     "runs": ("runs [--diff A B]", "list, compare, tag and prune runs and studies; cards"),
     "play": ("play RUN | ENV --policy P", "watch a policy: a video, or a window"),
+    "view": (
+        "view RUN | ENV",
+        "a live page in the browser: watch, ask and change running worlds",
+    ),
     "benchmark": (
         "benchmark ENV | training --env ENV",
         "speed, as a share of bare physics; what training costs beyond it",
@@ -48,6 +52,10 @@ COMMANDS = {
     "assets": (
         "assets inspect|convert|survey ...",
         "look into a robot file, write it as clean MJCF, try many",
+    ),
+    "scenario": (
+        "scenario count|inspect|convert|survey ...",
+        "OpenSCENARIO: count the rows of files, look into one, write a row, try many",
     ),
     "capacities": ("capacities ENV", "measure the room that contacts and constraints need"),
 }

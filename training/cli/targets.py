@@ -154,6 +154,11 @@ def resolve(target: str | None) -> tuple[str | None, Run | None, Any]:
     return target, None, None
 
 
+def physics_of(given: str | None, run: Run | None) -> str:
+    """Return which physics is meant: what is asked for, or that of the run."""
+    return given or (run.physics if run is not None else "warp")
+
+
 def policy_text(given: str | None, run: Run | None, default: str | None, prog: str) -> str:
     """Return which policy is meant."""
     if given is not None:

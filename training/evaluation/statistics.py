@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.invalid import explained
+from proveout.envs.core.task import PHYSICS
 from proveout.training.evaluation.episodes import Episodes
 
 # Standard normal quantile of a two-sided 95 % interval.
@@ -93,15 +94,31 @@ def kpi_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def sim_to_sim(trained: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return what a policy is worth in the physics of its training and in another, in words."""
+    parts = [
+        f"{_success(result)} with {PHYSICS[result.get('physics', 'warp')]}"
+        for result in (trained, other)
+        if result["episodes"]
+    ]
+    return f"Sim to sim: success {' and '.join(parts)}."
+
+
+def _success(result: dict[str, Any]) -> str:
+    low, high = result["success_interval"]
+    return f"{result['success_rate']:.3f} (95 % interval {low:.3f} to {high:.3f})"
+
+
 def sentence(result: dict[str, Any]) -> str:
     """Return an evaluation in words."""
     invalid, why = result["invalid_worlds"], explained(result["invalid_reasons"], result["env_id"])
     if not result["episodes"]:
         return f"No valid episode: all {invalid} were invalid: {why}"
-    low, high = result["success_interval"]
+    physics = result.get("physics", "warp")
+    stepped = "" if physics == "warp" else f" with {PHYSICS[physics]}"
     text = (
-        f"Success {result['success_rate']:.3f} (95 % interval {low:.3f} to {high:.3f}) over "
-        f"{result['episodes']} episodes, mean return {result['return_mean']:.2f}"
+        f"Success {_success(result)} over {result['episodes']} episodes{stepped}, mean return "
+        f"{result['return_mean']:.2f}"
     )
     if invalid:
         return f"{text}. {invalid} further episodes were invalid and are not counted: {why}"

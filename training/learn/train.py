@@ -82,7 +82,7 @@ def train(
             overrides[key] = getattr(settings, key)
     preset = make_preset(settings.algo, task.presets, overrides)
     check_warm_start(settings, env_id, task, config)
-    with joined(settings.algo, settings.device) as ranks, contextlib.ExitStack() as held:
+    with joined(settings.algo, settings.worlds_device) as ranks, contextlib.ExitStack() as held:
         made: Run | None = None
         if ranks.first:
             manifest = {
@@ -116,7 +116,7 @@ def resume(
     """
     run = Run.open(folder)
     changes = changes or ResumeConfig()
-    algo, device = run.manifest["algo"], settings_of(run, changes).device
+    algo, device = run.manifest["algo"], settings_of(run, changes).worlds_device
     with joined(algo, device) as ranks, contextlib.ExitStack() as held:
         last: Path | None = None
         if ranks.first:
@@ -213,7 +213,7 @@ def _learn(
     """Train and save together; evaluate and film on the first rank."""
     from proveout.training.sb3.callbacks.loop import StopRequested, StopSignals
 
-    device = ranks.device(settings.device)
+    device = ranks.device(settings.worlds_device)
     spec = VectorEnvSpec(
         run.env_id,
         config,
@@ -224,6 +224,7 @@ def _learn(
         phase_spread=1.0,
         # Where the actions are made on the worlds' own device, they stay there.
         array_type="torch" if settings.algo.startswith("tensor_") else "numpy",
+        physics=settings.physics,
     )
     import torch
 
