@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from proveout.assets.files.errors import unknown
+from proveout.envs.core.task import PHYSICS
 from proveout.policies.actor import Actor, as_network, save_actor
 from proveout.policies.actor_network import Network
 from proveout.policies.deploy import save_onnx, save_torchscript
@@ -28,6 +29,7 @@ TOLERANCE = 1e-5
 
 # What an evaluation says about the policy; the rest is about the machine that ran it.
 _EVALUATION_KEYS = (
+    "physics",
     "success_rate",
     "success_interval",
     "episodes",
@@ -184,6 +186,8 @@ def policy_card(run: Run, saved: SavedPolicy, env: Any) -> dict[str, Any]:
     manifest, facts = run.manifest, saved.facts
     told = run.evaluation(saved)
     evaluation = told and {key: told[key] for key in _EVALUATION_KEYS if key in told}
+    others = {physics: run.evaluation(saved, physics) for physics in PHYSICS}
+    others.pop(run.physics)
     return plain(
         {
             "env_id": run.env_id,
@@ -200,12 +204,18 @@ def policy_card(run: Run, saved: SavedPolicy, env: Any) -> dict[str, Any]:
                 "seconds": facts.get("training_seconds"),
                 "device": facts.get("device"),
                 "workers": facts.get("workers"),
+                "physics": run.physics,
                 "processor": manifest.get("processor"),
                 "git": manifest.get("git"),
                 "warm_start": manifest.get("warm_start"),
                 "command": _command(manifest.get("argv")),
             },
             "evaluation": evaluation,
+            "sim_to_sim": {
+                physics: {key: told[key] for key in _EVALUATION_KEYS if key in told}
+                for physics, told in others.items()
+                if told is not None
+            },
             "versions": manifest.get("packages"),
         }
     )

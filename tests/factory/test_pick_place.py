@@ -9,7 +9,8 @@ import pytest
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.pick_place import PickPlace, PickPlaceConfig
-from proveout.envs.factory.pick_place_cell import FIXTURE, PART, PART_MASS, with_pieces
+from proveout.envs.factory.pick_place_cell import FIXTURE, PART, PART_MASS
+from proveout.envs.factory.resized_boxes import with_pieces
 from proveout.training.evaluation.policy_source import PolicySource, load_policy
 
 PART_QPOS = slice(8, 15)  # behind six joints and two fingers
@@ -296,14 +297,14 @@ def test_the_picture_of_a_part_is_as_large_as_the_part():
     engine = SimpleNamespace(
         host_model=model, model=SimpleNamespace(geom_size=SimpleNamespace(numpy=lambda: sizes))
     )
-    pose = with_pieces(engine, 0, ScenePose(qpos, np.zeros((0, 3)), np.zeros((0, 4))))
+    empty = ScenePose(qpos, np.zeros((0, 3)), np.zeros((0, 4)))
+    pose = with_pieces(engine, 0, empty, ("part",))
     data = mujoco.MjData(model)
     data.qpos[:], data.mocap_pos[:], data.mocap_quat[:] = pose.qpos, pose.mocap_pos, pose.mocap_quat
     mujoco.mj_kinematics(model, data)
     frame = data.body("part").xmat.reshape(3, 3)
     reach = []
-    for i in range(8):
-        body = model.body(f"piece{i}").id
+    for body in np.flatnonzero(model.body_mocapid >= 0):
         geom = model.body_geomadr[body]
         np.testing.assert_allclose(data.geom_xmat[geom].reshape(3, 3), frame, atol=1e-9)
         middle = frame.T @ (data.geom_xpos[geom] - data.body("part").xpos)
