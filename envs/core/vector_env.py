@@ -39,9 +39,9 @@ class WarpVectorEnv(VectorEnv):
     next one, and `info["final_obs"]` holds the last observation of the old one.
 
     Args:
-        task: The task.
+        task: The task, with the physics that steps its worlds: see `Task.with_physics`.
         num_envs: Number of worlds N.
-        device: "auto" (CUDA if there is one), "cpu" or "cuda:N".
+        device: "auto" (CUDA if there is one), "cpu" or "cuda:N"; physics "c" has the CPU alone.
         workers: Processes on the CPU; None for all cores. The results do not depend on it.
         array_type: "numpy", or "torch" for tensors on the device. Both are copies that no later
             step overwrites.
@@ -89,7 +89,7 @@ class WarpVectorEnv(VectorEnv):
         if workers is not None:
             workers = whole_number("workers", workers, low=1)
         phase_spread = real_number("phase_spread", phase_spread, low=0.0, high=1.0)
-        self._device = resolve_device(device)
+        self._device = resolve_device(device, task.physics)
         check_memory(task, num_envs, self._device)
         if array_type not in ("numpy", "torch"):
             raise ConfigError(f"array_type must be 'numpy' or 'torch', got {array_type!r}")

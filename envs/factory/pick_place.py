@@ -49,13 +49,9 @@ from proveout.envs.factory.control.gripper import next_opening, pad_force
 from proveout.envs.factory.control.ik import move_tool_to, start_at
 from proveout.envs.factory.control.pick_place_expert import PickPlaceExpert
 from proveout.envs.factory.engine import Capacities
-from proveout.envs.factory.pick_place_cell import (
-    FIXTURE,
-    PickPlaceRandomization,
-    cell_spec,
-    with_pieces,
-)
-from proveout.envs.factory.task import ArticulatedTask
+from proveout.envs.factory.pick_place_cell import FIXTURE, PickPlaceRandomization, cell_spec
+from proveout.envs.factory.resized_boxes import with_pieces
+from proveout.envs.factory.task import HANDLING, ArticulatedTask
 from proveout.envs.factory.wear import GripperWear, drifted, follow_with_play, start_worn
 
 wp.set_module_options({"enable_backward": False})
@@ -173,7 +169,7 @@ class PickPlace(ArticulatedTask):
     config_class, state_class = PickPlaceConfig, PickPlaceState
     observation, action, kpis = OBSERVATION, ACTION, KPIS
     places = {"box": "part", "finger": "gripper_left_finger", "grip": "gripper_opening"}  # noqa: RUF012
-    tool = "gripper_tcp"
+    tool, presets = "gripper_tcp", HANDLING
     writes = ("joint_friction",)
     # Rows: 72 measured, and dry friction of six worn joints.
     capacities = Capacities(contacts=18, constraints=78)
@@ -186,12 +182,11 @@ class PickPlace(ArticulatedTask):
 
     @wp.func
     def control(w: int, step: Step, arm: Arm, c: Any, s: PickPlaceState):
-        tcp, travel = tcp_position(arm, w), c.max_speed * c.control_dt
-        for i in range(3):
-            # A tool that is held up is not pushed ever harder.
-            lead = s.target[w][i] + travel * step.action[w, i] - tcp[i]
-            moved = tcp[i] + wp.clamp(lead, -c.max_lead, c.max_lead)
-            s.target[w][i] = wp.clamp(moved, _LOW[i], _HIGH[i])
+        way = wp.vec3(step.action[w, 0], step.action[w, 1], step.action[w, 2])
+        way *= c.max_speed * c.control_dt
+        s.target[w] = top_down.next_target(
+            s.target[w], tcp_position(arm, w), way, c.max_lead, _LOW, _HIGH
+        )
         turned = s.turn[w] + c.max_turn * c.control_dt * step.action[w, 3]
         s.turn[w] = wp.clamp(turned, -_MOST_TURN, _MOST_TURN)
         goal = top_down.tool_pose(s.target[w], s.turn[w])
@@ -309,7 +304,9 @@ class PickPlace(ArticulatedTask):
 
     def scene_pose(self, sim: Any, worlds: Sequence[int]) -> list[ScenePose]:
         poses = sim.engine.scene_pose(worlds)
-        return [with_pieces(sim.engine, w, p) for w, p in zip(worlds, poses, strict=True)]
+        return [
+            with_pieces(sim.engine, w, p, ("part",)) for w, p in zip(worlds, poses, strict=True)
+        ]
 
     @classmethod
     def expert(cls, config: TaskConfig) -> PickPlaceExpert:

@@ -18,8 +18,8 @@ import numpy as np
 
 from proveout.assets.robot import load_robot
 from proveout.envs.core.randomize import Randomization
-from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.task import RandomizationConfig
+from proveout.envs.factory.resized_boxes import add_pieces
 from proveout.envs.factory.scenery import add_studio
 
 # Half lengths of the part as it lies [m]: it is gripped along x.
@@ -31,10 +31,6 @@ PART_FRICTION = 0.4
 FIXTURE = (0.45, -0.18)
 ROOM = 0.009
 _POST = 0.006  # half length of a corner post [m]
-# The picture of a part of any size: eight boxes in its corners, each this share of the nominal one.
-# They fill parts of 0.7 to 1.4 times its size.
-_PIECE = 0.7 * np.array(PART)
-_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 _BENCH_HEIGHT = 0.74  # m
 
 
@@ -96,9 +92,9 @@ def cell_spec(*, visual: bool) -> Any:
     world.add_geom(name="bench", type=_PLANE, size=[0, 0, 0.1], group=_HIDDEN)
     middle = np.array([*FIXTURE, _POST])
     apart = np.array([PART[0] + 0.5 * ROOM + _POST, PART[1] + 0.5 * ROOM + _POST, 0.0])
-    for i, corner in enumerate(_CORNERS[::2]):
+    for i, (x, y) in enumerate(((-1, -1), (-1, 1), (1, -1), (1, 1))):
         world.add_geom(
-            name=f"post{i}", type=_BOX, size=[_POST] * 3, pos=middle + corner * apart,
+            name=f"post{i}", type=_BOX, size=[_POST] * 3, pos=middle + apart * (x, y, 0),
             rgba=[0.93, 0.62, 0.12, 1.0],
         )  # fmt: skip
     part = world.add_body(name="part", pos=[0.45, 0.12, PART[2]])
@@ -130,19 +126,4 @@ def _add_scenery(spec: Any) -> None:
             )  # fmt: skip
     mat = [PART[0] + 0.5 * ROOM + 2 * _POST, PART[1] + 0.5 * ROOM + 2 * _POST, 0.0001]
     world.add_geom(size=mat, pos=[*FIXTURE, 0.0001], rgba=[0.25, 0.27, 0.3, 1.0], **drawn)
-    for i in range(len(_CORNERS)):
-        piece = world.add_body(name=f"piece{i}", mocap=True)
-        piece.add_geom(size=_PIECE, rgba=[0.20, 0.45, 0.80, 1.0], **drawn)
-
-
-def with_pieces(engine: Any, world: int, pose: ScenePose) -> ScenePose:
-    """A pose of the cell with the eight boxes that show the world's part."""
-    model = engine.host_model
-    start, geom = model.joint("part").qposadr[0], model.geom("part").id
-    sizes = engine.model.geom_size.numpy()
-    half = sizes[world % len(sizes), geom]
-    position, quat = pose.qpos[start : start + 3], pose.qpos[start + 3 : start + 7]
-    matrix = np.zeros(9)
-    mujoco.mju_quat2Mat(matrix, quat.astype(float))
-    corners = position + (_CORNERS * (half - _PIECE)) @ matrix.reshape(3, 3).T
-    return ScenePose(pose.qpos, corners, np.tile(quat, (len(corners), 1)))
+    add_pieces(spec, PART, [0.20, 0.45, 0.80, 1.0])

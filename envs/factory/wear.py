@@ -37,6 +37,22 @@ class GripperWear(ArmWear):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class VacuumWear(ArmWear):
+    """Wear profile of an arm with suction cups and of the belt that feeds it."""
+
+    leakage: float = quantity(
+        0.0,
+        "1",
+        "leak of a closed cup, as a share of the blower's conductance",
+        low=0.0,
+        high=100.0,
+    )
+    belt_slip: float = quantity(
+        0.0, "1", "share of the drum's speed that the belt is slower", low=0.0, high=1.0
+    )
+
+
 @wp.func
 def start_worn(
     arm: Arm, command: wp.array2d[float], motor: wp.array2d[float], w: int, friction: float

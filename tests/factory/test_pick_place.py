@@ -9,7 +9,8 @@ import pytest
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.pick_place import PickPlace, PickPlaceConfig
-from proveout.envs.factory.pick_place_cell import FIXTURE, PART, PART_MASS, with_pieces
+from proveout.envs.factory.pick_place_cell import FIXTURE, PART, PART_MASS
+from proveout.envs.factory.resized_boxes import with_pieces
 
 PART_QPOS = slice(8, 15)  # behind six joints and two fingers
 STILL = np.array([0.0, 0.0, 0.0, 0.0, 1.0], np.float32)  # holding
@@ -295,14 +296,14 @@ def test_the_picture_of_a_part_is_as_large_as_the_part():
     engine = SimpleNamespace(
         host_model=model, model=SimpleNamespace(geom_size=SimpleNamespace(numpy=lambda: sizes))
     )
-    pose = with_pieces(engine, 0, ScenePose(qpos, np.zeros((0, 3)), np.zeros((0, 4))))
+    empty = ScenePose(qpos, np.zeros((0, 3)), np.zeros((0, 4)))
+    pose = with_pieces(engine, 0, empty, ("part",))
     data = mujoco.MjData(model)
     data.qpos[:], data.mocap_pos[:], data.mocap_quat[:] = pose.qpos, pose.mocap_pos, pose.mocap_quat
     mujoco.mj_kinematics(model, data)
     frame = data.body("part").xmat.reshape(3, 3)
     reach = []
-    for i in range(8):
-        body = model.body(f"piece{i}").id
+    for body in np.flatnonzero(model.body_mocapid >= 0):
         geom = model.body_geomadr[body]
         np.testing.assert_allclose(data.geom_xmat[geom].reshape(3, 3), frame, atol=1e-9)
         middle = frame.T @ (data.geom_xpos[geom] - data.body("part").xpos)
@@ -328,4 +329,28 @@ def test_the_expert_places_parts():
     assert 2.0 < np.median(statistics["cycle_time"]) < 5.0
     assert (statistics["energy"] > 5.0).all()
     assert env.invalid_worlds == 0
+    env.close()
+
+
+def test_the_expert_blends_over_millimetres():
+    """A tenth of a millimetre or a newton changes no action by more than an eighth of its range."""
+    env = make(32)
+    expert = PickPlace.expert(env.config)
+    obs, _ = env.reset(seed=11)
+    entries = env.layout.split(np.arange(obs.shape[1])[None])
+    changed = {}
+    for name, scale in (("part_offset", 1.0), ("goal_offset", 1.0), ("opening", 20.0)):
+        for axis, column in enumerate(entries[name][0]):
+            changed[name, axis] = (column, 1e-4 * scale)
+    changed["squeeze", 0] = (entries["squeeze"][0, 0], 1.0 * 0.02)
+    largest = dict.fromkeys(changed, 0.0)
+    for _ in range(90):
+        action = expert.predict(obs)
+        for key, (column, change) in changed.items():
+            other = obs.copy()
+            other[:, column] += change
+            largest[key] = max(largest[key], np.abs(expert.predict(other) - action).max())
+        obs = env.step(action)[0]
+    assert max(largest.values()) < 0.25, largest
+    assert max(largest.values()) > 0.01
     env.close()

@@ -49,3 +49,22 @@ def tool_turn(arm: Arm, w: int) -> float:
 def tool_pose(position: wp.vec3, turn: float) -> wp.transform:
     """Pose of a tool that points down, in the world frame [m]."""
     return wp.transform(position, about_vertical(turn) * _DOWN)
+
+
+@wp.func
+def next_target(
+    target: wp.vec3, tcp: wp.vec3, way: wp.vec3, lead: float, low: wp.vec3, high: wp.vec3
+) -> wp.vec3:
+    """Where the tool shall go, a step on: a tool that is held up is not pushed ever harder.
+
+    Args:
+        target: The present one [m]. tcp: Where the tool is [m].
+        way: How far the target moves [m].
+        lead: By how much it may lead the tool along an axis [m].
+        low, high: Corners of the box it stays in [m].
+    """
+    moved = wp.vec3()
+    for i in range(3):
+        ahead = wp.clamp(target[i] + way[i] - tcp[i], -lead, lead)
+        moved[i] = wp.clamp(tcp[i] + ahead, low[i], high[i])
+    return moved
