@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -134,3 +136,9 @@ def test_an_environment_shows_its_page(env) -> None:
         page.close()
     env.reset(seed=0)
     env.close()
+
+
+def test_the_example_of_the_guide_runs() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "viewing.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(code, {})
