@@ -12,7 +12,7 @@ import numpy as np
 from proveout.assets.files.layout import Layout
 from proveout.envs.factory.control.wafer_way import CARRY, CLEAR, LOW, TURNING
 
-# In line: turn [rad] and height [m] with which the fork goes in; at two fifths of them, all the way.
+# In line: turn [rad] and height [m] with which the fork goes in; all the way at two fifths.
 _STRAIGHT, _LEVEL = 0.006, 0.0016
 _GENTLE = 0.03  # how fast a wafer is lifted and lowered [m/s]
 # Shares of the largest acceleration; turns and extensions take more of theirs from each other.
