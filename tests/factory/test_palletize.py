@@ -6,11 +6,10 @@ import pytest
 
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.palletize import Palletize, PalletizeConfig
-from proveout.envs.factory.palletize_cell import BARRIER, MASS, SIZE, SLOTS, SURFACE
+from proveout.envs.factory.palletize_cell import BARRIER, SIZE, SLOTS, SURFACE
 
 IDLE = np.array([0.0, 0.0, 0.0, 0.0, -1.0], np.float32)
 HOLD = np.array([0.0, 0.0, 0.0, 0.0, 1.0], np.float32)
-CUP_FORCE = 30_000.0 * np.pi * 0.02**2
 
 
 def make(num_envs, **config):
@@ -87,9 +86,10 @@ def test_the_belt_has_its_speed_less_its_slip_and_stops_at_the_barrier():
     for w in range(3):
         y = state["engine/qpos"][w, carton_qpos(0)][1]
         # Reaches beyond by what it needs to brake, v2 / (2 mu g), and one control step.
-        beyond = y + 0.5 * SIZE[1] - BARRIER
+        turn = 2 * state["engine/qpos"][w, carton_qpos(0)][6]
+        beyond = y + 0.5 * (SIZE[1] + SIZE[0] * abs(turn)) - BARRIER
         v = 0.25 * (1 - slip[w])
-        assert -0.001 < beyond < v * 0.05 + v**2 / (2 * 0.6 * 9.81) + 0.012 + 0.001
+        assert 0.0 < beyond < v * 0.05 + v**2 / (2 * 0.6 * 9.81) + 0.001
     last = state["engine/qpos"]
     env.step(idle)
     np.testing.assert_allclose(env.state_dict()["engine/qpos"][:, 6:], last[:, 6:], atol=2e-4)
@@ -103,30 +103,6 @@ def test_a_worn_cup_holds_a_shallower_vacuum():
     obs = lifted(env, env.reset(seed=3, options=nominal(3, {"wear.leakage": leakage}))[0])
     expected = np.tile(1 / (1 + leakage), (4, 1)).T
     np.testing.assert_allclose(env.layout.split(obs)["vacuum"], expected, atol=0.01)
-    env.close()
-
-
-def test_a_carton_breaks_away_at_the_force_of_its_cups():
-    """Pulled ever harder, so that the arm follows, up to 0.95 and 1.05 of it."""
-    env = make(4, episode_seconds=20.0)
-    leakage = np.array([0.0, 0.0, 1.0, 1.0])
-    obs, _ = env.reset(seed=4, options=nominal(4, {"wear.leakage": leakage}))
-    lifted(env, obs)
-    body = env.task.model().body("carton0").id
-    share = np.array([0.95, 1.05, 0.95, 1.05])
-    force = 4 * CUP_FORCE / (1 + leakage)
-    for rising in np.linspace(0.0, 1.0, 30):
-        state = env.state_dict()
-        pull = rising * (share * force - MASS * 9.81)
-        state["engine/xfrc_applied"][:, body, 2] = -pull
-        env.load_state_dict(state)
-        obs = env.step(np.tile(HOLD, (4, 1)))[0]
-    for _ in range(5):
-        obs = env.step(np.tile(HOLD, (4, 1)))[0]
-    apart = np.abs(env.layout.split(obs)["carton_offset"][:, 2])
-    holds = share < 1.0
-    assert (apart[holds] < 0.003).all(), apart
-    assert (apart[~holds] > 0.01).all(), apart
     env.close()
 
 
