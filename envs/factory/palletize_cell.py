@@ -130,7 +130,7 @@ def cell_spec(*, visual: bool) -> Any:
 
 def _add_scenery(spec: Any) -> None:
     """Floor, pedestal, lift table, light barrier, camera, and the pieces that show the cartons."""
-    add_studio(spec, target=(0.42, -0.12, -0.22), distance=2.3, azimuth=38.0, elevation=30.0)
+    add_studio(spec, target=(0.40, -0.12, -0.12), distance=2.5, azimuth=38.0, elevation=28.0)
     spec.geom("studio_floor").pos = [0, 0, _FLOOR]
     drawn: dict[str, Any] = {"contype": 0, "conaffinity": 0}
     world, steel = spec.worldbody, [0.30, 0.32, 0.35, 1.0]
