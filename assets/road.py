@@ -6,8 +6,8 @@ lateral distance from it (left positive). A lane has an arc length `s` of its ow
 line.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ _POINT_FIELDS = (
     "offset",
     "left_edge",
     "right_edge",
+    "elevation",
 )
 _LANE_FIELDS = (
     "first_point",
@@ -46,12 +47,27 @@ _LANE_FIELDS = (
 )
 _BESIDE = ("left", "right")
 _LINKS = ("successors", "predecessors")
-# Largest gap between the end of a lane and the start of its successor [m].
+# Largest gap between the end of a lane and the start of its successor [m], along it; across it, as
+# far beyond the successor's border.
 _JOINT_TOLERANCE = 0.1
 # A parallel curve degenerates where 1 - curvature * offset reaches zero; stay clear of it.
 _MINIMUM_STRETCH = 0.1
 # Longest panel of the quadrature along the reference line [m].
 _PANEL = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class RoadMesh:
+    """A part of a road to be drawn.
+
+    Attributes:
+        material: "asphalt", "marking", "yellow", "pavement", "curb" or "verge".
+        vertices: (n, 3) [m]. faces: (m, 3), counterclockwise from above.
+    """
+
+    material: str
+    vertices: Floats
+    faces: Ints
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,13 +78,15 @@ class RoadNetwork:
         x, y: centre line [m]. heading: tangent [rad], continuous along a lane. curvature [1/m],
         left positive. width: of the lane [m]. station, offset: position in the road's
         reference-line coordinates [m]. left_edge, right_edge: distance from the centre line to
-        the left and right edge of the paved road [m], both positive.
+        the left and right edge of the paved road [m], both positive. elevation: height of the
+        centre line [m], for pictures only; 0 by default.
     Lane arrays, shape (num_lanes,):
         first_point: index of the first point. num_points. length [m]. speed_limit [m/s].
         left, right: neighbour lane, -1 for none. road: id of the road.
     Lists of each lane:
         successors, predecessors: lanes that go on past the end, or before the start; several where
         the road forks or joins, none where it ends.
+    meshes: what a picture shows; without any, a motorway is drawn along every lane.
 
     Raises:
         ModelError: arrays that do not fit together.
@@ -92,18 +110,22 @@ class RoadNetwork:
     road: Ints
     successors: Links
     predecessors: Links
+    elevation: Floats = field(default_factory=lambda: np.zeros(0))
+    meshes: tuple[RoadMesh, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _LINKS:
             links = tuple(tuple(int(lane) for lane in lanes) for lanes in getattr(self, name))
             object.__setattr__(self, name, links)
-        for field in fields(self):
-            if field.name in _LINKS:
+        if np.size(self.elevation) == 0:
+            object.__setattr__(self, "elevation", np.zeros(np.shape(self.x)))
+        for item in fields(self):
+            if item.name in _LINKS or item.name == "meshes":
                 continue
-            integer = field.type is Ints
-            array = np.array(getattr(self, field.name), np.int32 if integer else np.float64)
+            integer = item.type is Ints
+            array = np.array(getattr(self, item.name), np.int32 if integer else np.float64)
             array.setflags(write=False)
-            object.__setattr__(self, field.name, array)
+            object.__setattr__(self, item.name, array)
         self._validate()
 
     @property
@@ -164,16 +186,37 @@ class RoadNetwork:
                     )
                 if len(set(lanes)) != len(lanes):
                     raise ModelError(f"RoadNetwork.{name} names a lane twice in {lanes}.")
+        arrays = {name: getattr(self, name) for name in (*_POINT_FIELDS, *_LANE_FIELDS)}
         for lane, following in enumerate(self.successors):
-            end = self.points(lane).stop - 1
             for successor in following:
-                start = self.points(successor).start
-                gap = float(np.hypot(self.x[end] - self.x[start], self.y[end] - self.y[start]))
-                if gap > _JOINT_TOLERANCE:
+                if not meets(arrays, lane, successor):
+                    gap = float(np.hypot(*_gap(arrays, lane, successor)[0]))
                     raise ModelError(
                         f"Lane {lane} ends {gap:.2f} m from the start of its successor "
                         f"{successor}; they must meet within {_JOINT_TOLERANCE} m."
                     )
+
+
+def meets(arrays: Mapping[str, NDArray], lane: int, successor: int) -> bool:
+    """Whether a lane ends where another begins: on it, as a lane that merges does.
+
+    arrays: Those of a `RoadNetwork`, by name.
+    """
+    (along, across), half_width = _gap(arrays, lane, successor)
+    return abs(along) <= _JOINT_TOLERANCE and abs(across) <= half_width + _JOINT_TOLERANCE
+
+
+def _gap(
+    arrays: Mapping[str, NDArray], lane: int, successor: int
+) -> tuple[tuple[float, float], float]:
+    """From a lane's end to the start of another, along it and across it, and half the width of the
+    wider of both there [m]."""
+    end = int(arrays["first_point"][lane] + arrays["num_points"][lane] - 1)
+    start = int(arrays["first_point"][successor])
+    dx, dy = (float(arrays[name][start] - arrays[name][end]) for name in ("x", "y"))
+    cos, sin = np.cos(arrays["heading"][start]), np.sin(arrays["heading"][start])
+    half = 0.5 * float(max(arrays["width"][start], arrays["width"][end]))
+    return (dx * cos + dy * sin, dy * cos - dx * sin), half
 
 
 class _ReferenceLine:
@@ -324,14 +367,16 @@ def motorway(
             "offset": np.full(count, offset),
             "left_edge": np.full(count, half_road - offset),
             "right_edge": np.full(count, half_road + offset),
+            "elevation": np.zeros(count),
         }
         for name, column in values.items():
             points[name].append(column)
         counts.append(count)
         lengths.append(lane_length)
     index = np.arange(lanes)
+    arrays: dict[str, Any] = {name: np.concatenate(values) for name, values in points.items()}
     return RoadNetwork(
-        **{name: np.concatenate(values) for name, values in points.items()},
+        **arrays,
         first_point=np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32),
         num_points=np.array(counts, np.int32),
         length=np.array(lengths),
@@ -369,4 +414,33 @@ def join(*networks: RoadNetwork) -> RoadNetwork:
         point_base += network.x.size
         road_base += int(network.road.max()) + 1
     arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
-    return RoadNetwork(**arrays, **links)
+    meshes = tuple(mesh for network in networks for mesh in network.meshes)
+    return RoadNetwork(**arrays, **links, meshes=meshes)
+
+
+def connect(network: RoadNetwork, links: Mapping[int, Sequence[int]]) -> RoadNetwork:
+    """Let lanes go on to others, besides those that they go on to already.
+
+    Args:
+        network: Of all these lanes, as `join` makes it.
+        links: For a lane, those that begin where it ends.
+
+    Raises:
+        ModelError: A lane that is not there, is named twice, or begins elsewhere.
+    """
+    successors = [list(lanes) for lanes in network.successors]
+    predecessors = [list(lanes) for lanes in network.predecessors]
+    for lane, following in links.items():
+        for successor in following:
+            for number in (lane, successor):
+                if not 0 <= number < network.num_lanes:
+                    raise ModelError(
+                        f"connect() names lane {number}; there are 0 ... {network.num_lanes - 1}."
+                    )
+            successors[lane].append(successor)
+            predecessors[successor].append(lane)
+    return replace(
+        network,
+        successors=tuple(map(tuple, successors)),
+        predecessors=tuple(map(tuple, predecessors)),
+    )

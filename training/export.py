@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from proveout.assets.files.errors import unknown
+from proveout.envs.core.task import PHYSICS
 from proveout.policies.actor import Actor, as_network, save_actor
 from proveout.policies.actor_network import Network
 from proveout.policies.deploy import save_onnx, save_torchscript
@@ -27,6 +29,7 @@ TOLERANCE = 1e-5
 
 # What an evaluation says about the policy; the rest is about the machine that ran it.
 _EVALUATION_KEYS = (
+    "physics",
     "success_rate",
     "success_interval",
     "episodes",
@@ -160,6 +163,18 @@ def _normalizer(network: Network) -> dict[str, Any] | None:
     return {**told, "samples": float(count.max())}
 
 
+def _command(argv: Any) -> str | None:
+    """Return the command that began a run, without the folder of its runs; None: by Python."""
+    if not isinstance(argv, list) or not argv:
+        return None
+    words = [str(word) for word in argv]
+    told = []
+    for before, word in zip(["", *words], words, strict=False):
+        if "--runs" not in (before, word) and not word.startswith("--runs="):
+            told.append(word)
+    return shlex.join(told)
+
+
 def policy_card(run: Run, saved: SavedPolicy, env: Any) -> dict[str, Any]:
     """Return what is known of a run's policy; None stands for what is not known of this one.
 
@@ -171,6 +186,8 @@ def policy_card(run: Run, saved: SavedPolicy, env: Any) -> dict[str, Any]:
     manifest, facts = run.manifest, saved.facts
     told = run.evaluation(saved)
     evaluation = told and {key: told[key] for key in _EVALUATION_KEYS if key in told}
+    others = {physics: run.evaluation(saved, physics) for physics in PHYSICS}
+    others.pop(run.physics)
     return plain(
         {
             "env_id": run.env_id,
@@ -187,10 +204,18 @@ def policy_card(run: Run, saved: SavedPolicy, env: Any) -> dict[str, Any]:
                 "seconds": facts.get("training_seconds"),
                 "device": facts.get("device"),
                 "workers": facts.get("workers"),
+                "physics": run.physics,
                 "processor": manifest.get("processor"),
                 "git": manifest.get("git"),
+                "warm_start": manifest.get("warm_start"),
+                "command": _command(manifest.get("argv")),
             },
             "evaluation": evaluation,
+            "sim_to_sim": {
+                physics: {key: told[key] for key in _EVALUATION_KEYS if key in told}
+                for physics, told in others.items()
+                if told is not None
+            },
             "versions": manifest.get("packages"),
         }
     )

@@ -23,6 +23,7 @@ class VectorEnvSpec:
         array_type: "numpy" or "torch".
         phase_spread: 0 to 1: share of an episode over which the first episodes' ends are spread.
         render_worlds: Worlds to draw; empty: no renderer.
+        physics: What steps the worlds: "warp", or "c" for MuJoCo C.
     """
 
     env_id: str
@@ -33,6 +34,7 @@ class VectorEnvSpec:
     array_type: str = "numpy"
     phase_spread: float = 0.0
     render_worlds: tuple[int, ...] = ()
+    physics: str = "warp"
 
 
 def task_ids() -> list[str]:
@@ -152,9 +154,12 @@ def make_vector_env(spec: VectorEnvSpec) -> Any:
     import gymnasium
 
     task_class(spec.env_id)  # names the nearest id, where Gymnasium only says "not found"
-    drawing: dict[str, Any] = {}
+    # What environments of other libraries need not know.
+    further: dict[str, Any] = {}
     if spec.render_worlds:
-        drawing = {"render_mode": "rgb_array", "render_worlds": spec.render_worlds}
+        further = {"render_mode": "rgb_array", "render_worlds": spec.render_worlds}
+    if spec.physics != "warp":
+        further["physics"] = spec.physics
     try:
         return gymnasium.make_vec(
             spec.env_id,
@@ -165,7 +170,7 @@ def make_vector_env(spec: VectorEnvSpec) -> Any:
             workers=spec.workers,
             array_type=spec.array_type,
             phase_spread=spec.phase_spread,
-            **drawing,
+            **further,
         )
     except (MemoryError, OverflowError, RuntimeError) as error:
         why = mendable(error)

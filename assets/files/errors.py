@@ -12,6 +12,10 @@ class ModelError(ProveoutError):
     """A robot, scene or mesh file is missing or cannot be used."""
 
 
+class ScenarioError(ProveoutError):
+    """A scenario, catalogue or distribution file is missing or cannot be used."""
+
+
 class UnknownNameError(ProveoutError):
     """A name is not among the known ones."""
 

@@ -7,8 +7,24 @@ import warp as wp
 from proveout.envs.core.errors import DeviceError
 
 
-def resolve_device(name: str) -> wp.Device:
-    """The Warp device for "auto", "cpu", "cuda" or "cuda:N"; `DeviceError` when it is not there."""
+def resolve_device(name: str, physics: str = "warp") -> wp.Device:
+    """The Warp device for "auto", "cpu", "cuda" or "cuda:N".
+
+    Args:
+        name: Of the device.
+        physics: What steps the worlds, a key of `task.PHYSICS`: "c" runs on the CPU alone, and
+            "auto" is the CPU for it.
+
+    Raises:
+        DeviceError: It is not there, or not for this physics.
+    """
+    if physics == "c":
+        if name not in ("auto", "cpu"):
+            raise DeviceError(
+                f"physics 'c' runs on the CPU and not on {name!r}; use device 'cpu', or physics "
+                "'warp'"
+            )
+        name = "cpu"
     cuda = [device.alias for device in wp.get_cuda_devices()]
     if name == "auto":
         return wp.get_device(cuda[0] if cuda else "cpu")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import warp as wp
 
@@ -17,6 +18,8 @@ class Engine(ABC):
 
     num_worlds: int
     device: wp.Device
+    # Python modules whose kernels every start needs: they are compiled together.
+    kernel_modules: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -43,6 +46,22 @@ class Engine(ABC):
             first: It is the first of a control step: derived quantities are those of the present
                 state, as nothing has moved since `refresh` or `after_physics`.
         """
+
+    def control_step(
+        self, substeps: int, command: Callable[[int], wp.array | None] | None = None
+    ) -> None:
+        """Launch: the physics of one control step of every world.
+
+        Args:
+            substeps: Physics steps in it.
+            command: Launches what makes the commands from a substep on, and returns them; None
+                where they stay as they are. Without it, physics runs bare.
+        """
+        for substep in range(substeps):
+            given = None if command is None else command(substep)
+            if given is not None:
+                self.apply(given)
+            self.physics(first=substep == 0 and command is not None)
 
     @abstractmethod
     def refresh(self, mask: wp.array) -> None:

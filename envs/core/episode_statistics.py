@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import warp as wp
 
+from proveout.envs.core.finite import is_finite
+
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
 
@@ -49,9 +51,9 @@ class Sums:
 @wp.func
 def stay_finite(sums: Sums, w: int, reward: float, terms: wp.array2d[float]) -> bool:
     """Whether the sums would stay finite with this step's reward and raw reward terms."""
-    finite = wp.isfinite(sums.total[w] + reward)
+    finite = is_finite(sums.total[w] + reward)
     for t in range(sums.num_terms):
-        if not wp.isfinite(sums.terms[w, t] + terms[w, t]):
+        if not is_finite(sums.terms[w, t] + terms[w, t]):
             finite = False
     return finite
 

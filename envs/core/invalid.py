@@ -7,7 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-_ROOM = "measure the room that its policy needs with `proveout capacities {env_id} --policy P`"
+_MEMORY = "with --physics c, give its model more memory (`MjSpec.memory`)"
+_ROOM = (
+    "measure the room that its policy needs with `proveout capacities {env_id} --policy P`; or, "
+    f"{_MEMORY}"
+)
 
 
 class Invalid(enum.IntFlag):
@@ -73,6 +77,7 @@ _REMEDIES = {
     "or weaker actuators",
     Invalid.CONTACT_LOST: _ROOM,
     Invalid.CONSTRAINT_OVERFLOW: _ROOM,
+    Invalid.ENGINE_OVERFLOW: _MEMORY,
     Invalid.NON_FINITE_ACTION: "the policy gives NaN or infinity",
     Invalid.NON_FINITE_REWARD: "look for a division by zero in `observe` and `evaluate` of the "
     "task",

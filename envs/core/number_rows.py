@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import warp as wp
 
+from proveout.envs.core.finite import is_finite
 from proveout.envs.core.number_groups import WEIGHTS
 from proveout.envs.core.randomize import OPERATIONS
 
@@ -192,6 +193,6 @@ def _write_kernel(
         return
     for i in range(kind.shape[0]):
         value = override_in[worldid, i]
-        if not wp.isfinite(value):
+        if not is_finite(value):
             value = default_in[i]
         _put(worldid, kind[i], place[i], value, words_float_out, words_int_out, weights_out)

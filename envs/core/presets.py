@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -12,6 +13,9 @@ def ppo_preset(
     batch_size: int,
     n_epochs: int,
     log_std_init: float,
+    n_steps: int = 16,
+    net_arch: Sequence[int] = (128, 128),
+    normalize_observations: bool = False,
 ) -> dict[str, Any]:
     """PPO for hundreds to thousands of worlds; what differs from engine to engine is given.
 
@@ -21,11 +25,14 @@ def ppo_preset(
         batch_size: Samples of a minibatch.
         n_epochs: Passes over a roll-out.
         log_std_init: Logarithm of the first actions' standard deviation; actions are -1 to 1.
+        n_steps: Steps of a roll-out.
+        net_arch: Widths of the hidden layers.
+        normalize_observations: Whether the policy scales what it observes by running statistics.
     """
     return {
         "num_envs": num_envs,
         "total_timesteps": total_timesteps,
-        "n_steps": 16,
+        "n_steps": n_steps,
         "batch_size": batch_size,
         "n_epochs": n_epochs,
         "learning_rate": 1e-3,
@@ -34,8 +41,9 @@ def ppo_preset(
         "gae_lambda": 0.95,
         "ent_coef": 0.0,
         "max_grad_norm": 1.0,
+        "normalize_observations": normalize_observations,
         "policy_kwargs": {
-            "net_arch": [128, 128],
+            "net_arch": list(net_arch),
             "activation_fn": "elu",
             "log_std_init": log_std_init,
             "ortho_init": False,

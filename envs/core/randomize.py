@@ -11,6 +11,7 @@ import warp as wp
 
 from proveout.envs.core.coerce import coerce_fields
 from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.finite import is_finite
 from proveout.envs.core.rng import normal, random_key, uniform
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _draw_kernel(
     if not mask_in[worldid]:
         return
     value = override_in[worldid, column]
-    if not wp.isfinite(value):
+    if not is_finite(value):
         key = random_key(seed_in[worldid], world_id_in[worldid], episode_in[worldid], stream)
         if distribution == 0:
             value = uniform(key, column, low, high)

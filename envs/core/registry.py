@@ -127,8 +127,16 @@ def make_task(
     task_id: str,
     config: TaskConfig | Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    physics: str = "warp",
 ) -> Task:
-    """A task with a config (an instance, or plain nested data), or with its defaults."""
+    """A task with a config (an instance, or plain nested data), or with its defaults.
+
+    Args:
+        task_id: Registered id.
+        config: The config.
+        max_episode_steps: Control steps of an episode, in place of the config's seconds.
+        physics: What steps its worlds, see `Task.with_physics`.
+    """
     cls = task_class(task_id)
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
@@ -137,17 +145,19 @@ def make_task(
         config = cls.config_class()
     elif isinstance(config, Mapping):
         config = cls.config_class.from_dict(config)
-    return cls(with_max_episode_steps(config, max_episode_steps))
+    task = cls(with_max_episode_steps(config, max_episode_steps))
+    return task if physics == "warp" else task.with_physics(physics)
 
 
 def make_single(
     task_id: str,
     config: TaskConfig | Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    physics: str = "warp",
     **kwargs: Any,
 ) -> WarpEnv:
-    """Gymnasium's entry point of a single environment; see `WarpEnv`."""
-    return WarpEnv(make_task(task_id, config, max_episode_steps), **kwargs)
+    """Gymnasium's entry point of a single environment; see `make_task` and `WarpEnv`."""
+    return WarpEnv(make_task(task_id, config, max_episode_steps, physics), **kwargs)
 
 
 def make_vector(
@@ -155,10 +165,12 @@ def make_vector(
     num_envs: int = 1,
     config: TaskConfig | Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    physics: str = "warp",
     **kwargs: Any,
 ) -> WarpVectorEnv:
-    """Gymnasium's entry point of a vector environment; see `WarpVectorEnv`."""
-    return WarpVectorEnv(make_task(task_id, config, max_episode_steps), num_envs, **kwargs)
+    """Gymnasium's entry point of a vector environment; see `make_task` and `WarpVectorEnv`."""
+    task = make_task(task_id, config, max_episode_steps, physics)
+    return WarpVectorEnv(task, num_envs, **kwargs)
 
 
 def discover(*packages: str) -> None:

@@ -17,6 +17,7 @@ from proveout.envs.core.errors import ConfigError, StateError
 from proveout.envs.core.exchange import host_views
 from proveout.envs.core.graph import Graph
 from proveout.envs.core.hooks import Hooks
+from proveout.envs.core.kernel_modules import load_modules
 from proveout.envs.core.launches_only import launches_only
 from proveout.envs.core.next_episode import EPISODE
 from proveout.envs.core.reset_request import check_parameter
@@ -24,9 +25,14 @@ from proveout.envs.core.rng import STREAM_OBSERVATION_NOISE, STREAM_RANDOMIZATIO
 from proveout.envs.core.saved_state import check_array
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.step_kernels import StepKernels
+from proveout.envs.core.step_told import StepTold
 from proveout.envs.core.task import Task
 from proveout.envs.core.task_state import TaskState
 from proveout.envs.core.unwritten import Unwritten
+
+_KERNEL_MODULES = tuple(
+    f"proveout.envs.core.{name}" for name in ("step_kernels", "number_rows", "task_state")
+)
 
 
 class Simulation:
@@ -103,6 +109,10 @@ class Simulation:
         self.hooks = Hooks(task, self)
         self._bind_randomizations()
 
+        drawing = (randomize.__name__,) if task.randomizations else ()
+        load_modules(
+            (type(task).__module__, *self.engine.kernel_modules, *_KERNEL_MODULES, *drawing), device
+        )
         unwritten = Unwritten(self)
         self._holds_back = False
 
@@ -228,13 +238,7 @@ class Simulation:
             self.hooks.control()
         if self._delay is not None:
             self._delay.push(self.command)
-        for substep in range(task.config.decimation):
-            if self._delay is not None:
-                self._delay.select(self.drawn, substep * task.config.physics_dt)
-                worlds.apply(self._delay.applied)
-            elif substep == 0:
-                worlds.apply(self.command)
-            worlds.physics(first=substep == 0)
+        worlds.control_step(task.config.decimation, self._command_at)
         worlds.after_physics(self._all)
         worlds.guard(ex["invalid_reason"])
         with self.hook("evaluate"):
@@ -244,6 +248,13 @@ class Simulation:
         self._launch_episode_start(ex["done"])
         self._observe(ex["done"], ex["observation"])
         self._kernels.hold_back(ex["done"])
+
+    def _command_at(self, substep: int) -> wp.array | None:
+        """What the worlds are told before a physics step; None: nothing new."""
+        if self._delay is None:
+            return self.command if substep == 0 else None
+        self._delay.select(self.drawn, substep * self.task.config.physics_dt)
+        return self._delay.applied
 
     def _launch_reset(self) -> None:
         mask = self.exchange["reset_mask"]
@@ -303,8 +314,7 @@ class Simulation:
         return time.perf_counter() - started
 
     def _launch_physics(self) -> None:
-        for _ in range(self.task.config.decimation):
-            self.engine.physics()
+        self.engine.control_step(self.task.config.decimation)
 
     def _all_state(self) -> dict[str, wp.array]:
         waiting = ("next_waits", *(f"next_{name}" for name in EPISODE))
@@ -393,6 +403,17 @@ class Simulation:
 
     def close(self) -> None:
         """Nothing outlives this object."""
+
+    def step_told(self, worlds: Sequence[int]) -> list[StepTold]:
+        """What the last step told of the given worlds of this process, as copies."""
+        chosen = list(worlds)
+        terms, kpis = len(self.task.reward_terms), len(self.task.kpis)
+        rows = (self.reward_terms.numpy()[chosen], self.kpi.numpy()[chosen])
+        success = self.success.numpy()[chosen]
+        return [
+            StepTold(term[:terms], kpi[:kpis], bool(ok))
+            for term, kpi, ok in zip(*rows, success, strict=True)
+        ]
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Poses for a renderer of the given worlds of this process."""

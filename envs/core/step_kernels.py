@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import warp as wp
 
 from proveout.envs.core.episode_statistics import Sums, add_step, forget, stay_finite, tell
+from proveout.envs.core.finite import is_finite
 from proveout.envs.core.invalid import Invalid
 from proveout.envs.core.next_episode import Next, make_next, take_next
 
@@ -123,7 +124,7 @@ def _begin_kernel(
     told.bad_start[worldid] = 0
     for i in range(action_in.shape[1]):
         value = action_in[worldid, i]
-        if not wp.isfinite(value):
+        if not is_finite(value):
             bad = bad | _BAD_ACTION
             value = 0.0
         told.last_action[worldid, i] = told.action[worldid, i]
@@ -158,11 +159,11 @@ def _finish_kernel(
     for t in range(sums.num_terms):
         reward += weights[worldid, t] * told.reward_terms[worldid, t]
     # The sums too: what an episode's statistics would show.
-    finite = wp.isfinite(reward)
+    finite = is_finite(reward)
     if not stay_finite(sums, worldid, reward, told.reward_terms):
         finite = False
     for i in range(told.final_observation.shape[1]):
-        if not wp.isfinite(told.final_observation[worldid, i]):
+        if not is_finite(told.final_observation[worldid, i]):
             finite = False
     if not finite:
         reason = reason | _BAD_REWARD
@@ -230,7 +231,7 @@ def _hold_back_kernel(
         return
     bad = int(0)
     for i in range(told.observation.shape[1]):
-        if not wp.isfinite(told.observation[worldid, i]):
+        if not is_finite(told.observation[worldid, i]):
             told.observation[worldid, i] = 0.0
             bad = _BAD_REWARD
     told.bad_start[worldid] = bad

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import warp as wp
 
 from proveout.assets.files.layout import Layout
 from proveout.envs.core.coerce import INT32_MAX, coerce_fields, from_mapping
-from proveout.envs.core.errors import ConfigError
+from proveout.envs.core.errors import ConfigError, unknown
 from proveout.envs.core.numbers import Numbers
 from proveout.envs.core.randomize import CONTROL_LATENCY, OBSERVATION_NOISE, Randomization
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
 
 MAX_DECIMATION = 1000
+# Engines by their names in `--physics`, in words: kernels of ours or of MuJoCo Warp in float32, on
+# CPU and CUDA; or MuJoCo's own C library in float64, on the CPU.
+PHYSICS = {"warp": "Warp", "c": "MuJoCo C"}
 # What a task is asked in a control step.
 HOOKS = ("control", "evaluate", "reset", "observe")
 
@@ -227,6 +231,10 @@ class Task(ABC):
     # Its fields in which NaN or infinity has a meaning; in others a saved state must not hold any.
     undefined: ClassVar[tuple[str, ...]] = ()
     num_agents: int = 1
+    # What can step its worlds: keys of `PHYSICS`, the default first.
+    engines: ClassVar[tuple[str, ...]] = ("warp",)
+    # What steps them; see `with_physics`.
+    physics: str = "warp"
 
     def __init__(self, config: TaskConfig | None = None) -> None:
         self.config: Any = self.config_class() if config is None else config
@@ -239,6 +247,29 @@ class Task(ABC):
         TaskConfig.__post_init__(self.config)
         self.layout: Layout = self.make_layout()
         self.action_layout: Layout = self.make_action_layout()
+
+    def with_physics(self, physics: str) -> Self:
+        """The same task, whose worlds another engine steps.
+
+        Args:
+            physics: A key of `PHYSICS`.
+
+        Raises:
+            UnknownNameError: There is no such engine.
+            ConfigError: It is none for this task.
+        """
+        if physics not in PHYSICS:
+            raise unknown("physics", physics, PHYSICS)
+        if physics not in self.engines:
+            raise ConfigError(
+                f"{self.id or type(self).__name__} cannot run with physics {physics!r}: its "
+                f"worlds are stepped by {' or '.join(map(repr, self.engines))} alone"
+            )
+        if physics == self.physics:
+            return self
+        twin = copy.copy(self)
+        twin.physics = physics
+        return twin
 
     @property
     def reward_terms(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from proveout.envs.core.render import Renderer
 from proveout.envs.core.reset_request import ResetRequest
 from proveout.envs.core.simulation import Simulation
 from proveout.envs.core.step_arrays import step_arrays
+from proveout.envs.core.step_told import StepTold
 from proveout.envs.core.task import Task, TaskConfig
 from proveout.envs.core.use import Use, exclusive
 
@@ -37,9 +38,9 @@ class WarpVectorEnv(VectorEnv):
     next one, and `info["final_obs"]` holds the last observation of the old one.
 
     Args:
-        task: The task.
+        task: The task, with the physics that steps its worlds: see `Task.with_physics`.
         num_envs: Number of worlds N.
-        device: "auto" (CUDA if there is one), "cpu" or "cuda:N".
+        device: "auto" (CUDA if there is one), "cpu" or "cuda:N"; physics "c" has the CPU alone.
         workers: Processes on the CPU; None for all cores. The results do not depend on it.
         array_type: "numpy", or "torch" for tensors on the device. Both are copies that no later
             step overwrites.
@@ -87,7 +88,7 @@ class WarpVectorEnv(VectorEnv):
         if workers is not None:
             workers = whole_number("workers", workers, low=1)
         phase_spread = real_number("phase_spread", phase_spread, low=0.0, high=1.0)
-        self._device = resolve_device(device)
+        self._device = resolve_device(device, task.physics)
         check_memory(task, num_envs, self._device)
         if array_type not in ("numpy", "torch"):
             raise ConfigError(f"array_type must be 'numpy' or 'torch', got {array_type!r}")
@@ -338,6 +339,18 @@ class WarpVectorEnv(VectorEnv):
     def scene_pose(self, worlds: Sequence[int]) -> list[Any]:
         """Poses of the given worlds in that scene."""
         return self._pool.scene_pose(worlds)
+
+    @exclusive
+    def step_told(self, worlds: Sequence[int]) -> list[StepTold]:
+        """What the last control step told of the given worlds: reward terms, KPIs, success."""
+        return self._pool.step_told(worlds)
+
+    @exclusive
+    def episode_keys(self) -> dict[str, np.ndarray]:
+        """What the present episodes' random numbers are keyed by: seed, world_id and episode, and
+        `elapsed`, the control steps since they began; each (N,), copies."""
+        names = ("seed", "world_id", "episode", "elapsed")
+        return {name: self._pool.read(name).copy() for name in names}
 
     @exclusive
     def bare_physics(self, repeats: int) -> float:

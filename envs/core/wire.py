@@ -98,7 +98,7 @@ def _read(fd: int, deadline: float | None) -> bytes:
 
 
 def task_reference(task: Task) -> dict[str, Any]:
-    """How another process finds the same task: module, file, class and plain config."""
+    """How another process finds the same task: module, file, class, plain config and physics."""
     cls = type(task)
     module = sys.modules[cls.__module__]
     return {
@@ -106,6 +106,7 @@ def task_reference(task: Task) -> dict[str, Any]:
         "path": getattr(module, "__file__", None),
         "qualname": cls.__qualname__,
         "config": task.config.to_dict(),
+        "physics": task.physics,
         "search_path": list(sys.path),
     }
 

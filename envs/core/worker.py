@@ -21,7 +21,12 @@ from proveout.envs.core.task import Task
 
 
 def load_task(
-    module: str, path: str | None, qualname: str, config: dict[str, Any], search_path: list[str]
+    module: str,
+    path: str | None,
+    qualname: str,
+    config: dict[str, Any],
+    physics: str,
+    search_path: list[str],
 ) -> Task:
     """The task that `wire.task_reference` describes."""
     sys.path[:] = search_path
@@ -41,7 +46,8 @@ def load_task(
     task_class: Any = loaded
     for part in qualname.split("."):
         task_class = getattr(task_class, part)
-    return task_class(task_class.config_class.from_dict(config))
+    task: Task = task_class(task_class.config_class.from_dict(config))
+    return task.with_physics(physics)
 
 
 def _end_with_parent(lifeline: int) -> None:

@@ -22,6 +22,7 @@ from proveout.envs.core.exchange import SharedExchange
 from proveout.envs.core.interrupts import InterruptsHeld
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.core.simulation import Simulation
+from proveout.envs.core.step_told import StepTold
 from proveout.envs.core.task import Task
 from proveout.envs.core.worker_link import WorkerLink, collect
 
@@ -118,6 +119,14 @@ class WorkerPool:
 
     def scene_pose(self, worlds: Sequence[int]) -> list[ScenePose]:
         """Poses for a renderer, in the order asked for."""
+        return self._of_worlds("scene_pose", worlds)
+
+    def step_told(self, worlds: Sequence[int]) -> list[StepTold]:
+        """What the last step told, in the order asked for."""
+        return self._of_worlds("step_told", worlds)
+
+    def _of_worlds(self, name: str, worlds: Sequence[int]) -> list[Any]:
+        """What a method of `Simulation` that takes worlds gives for each of them."""
         wanted: list[list[int]] = [[] for _ in self._slices]
         for world in worlds:
             owner = next(k for k, (a, b) in enumerate(self._slices) if a <= world < b)
@@ -126,9 +135,9 @@ class WorkerPool:
             {"worlds": [n - first for n in numbers]}
             for numbers, (first, _) in zip(wanted, self._slices, strict=True)
         ]
-        found: dict[int, ScenePose] = {}
-        for numbers, poses in zip(wanted, self._call("scene_pose", calls), strict=True):
-            found.update(zip(numbers, poses, strict=True))
+        found: dict[int, Any] = {}
+        for numbers, told in zip(wanted, self._call(name, calls), strict=True):
+            found.update(zip(numbers, told, strict=True))
         return [found[world] for world in worlds]
 
     def bare_physics(self, repeats: int) -> float:

@@ -3,16 +3,18 @@
 A physics step is a list of stages, see `proveout.envs.driving.stages`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import warp as wp
 
-from proveout.assets.road import RoadNetwork
+from proveout.assets.road import RoadNetwork, join
 from proveout.envs.core.engine import Engine
+from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.parameter_columns import ParameterColumns, matching
 from proveout.envs.core.scene_pose import ScenePose
+from proveout.envs.core.task_state import TaskState
 from proveout.envs.driving import road_kernels as kernels
 from proveout.envs.driving.agents import (
     AgentArrays,
@@ -27,8 +29,9 @@ from proveout.envs.driving.metrics.collision import latch_collisions
 from proveout.envs.driving.parameters import FIELDS, parameter_columns, randomized_tables
 from proveout.envs.driving.records import records
 from proveout.envs.driving.road import Road
+from proveout.envs.driving.roads.grid import lane_grid
 from proveout.envs.driving.roads.lanes import lane_arrays
-from proveout.envs.driving.scene import scene_state
+from proveout.envs.driving.scene import heights, scene_state
 from proveout.envs.driving.stages import Stages
 from proveout.envs.driving.traffic.leaders import survey
 from proveout.envs.driving.vehicles.single_track import Vehicle, VehicleParameters
@@ -45,12 +48,18 @@ class RoadEngine(Engine):
             right lane. leader_gap, follower_gap: likewise, bumper to bumper [m].
         time_to_collision: (num_worlds, num_agents), with the leader in the own lane [s].
         map_of_world: (num_worlds,), which of the networks; 0 when an episode begins.
-        drivers: kind and parameters of every driver. road: kernel struct.
+        drivers: kind and parameters of every driver. road: kernel struct of the lanes. grid: of
+            where they are.
         stages: What a physics step runs, in order; `stages.add` extends it.
         vehicles: Parameters, (1 or num_worlds, num_agents) `Vehicle`; one row that all worlds share
             unless one of its fields is randomised.
         bodies: Likewise, (1 or num_worlds, num_agents) `Body`.
     """
+
+    kernel_modules = tuple(
+        f"proveout.envs.driving.{name}"
+        for name in ("road_kernels", "traffic.leaders", "metrics.collision", "agents")
+    )
 
     def __init__(
         self,
@@ -71,6 +80,8 @@ class RoadEngine(Engine):
         self.device = wp.get_device(device)
         self._stride = threads_of_a_world(num_agents, self.device)
         self.road = lane_arrays(network, device)
+        self.grid = lane_grid(network, device)
+        self._network = network if isinstance(network, RoadNetwork) else join(*network)
         self.map_of_world = wp.zeros(num_worlds, dtype=int, device=device)
         self._randomized = randomized_tables(randomized)
         vehicle_rows, body_rows = (
@@ -96,6 +107,27 @@ class RoadEngine(Engine):
         self.time_to_collision = wp.full(shape, wp.inf, dtype=float, device=device)
         self._all = wp.full(num_worlds, True, dtype=wp.bool, device=device)
         self.stages = self._own_stages()
+        self._kept: dict[str, TaskState] = {}
+
+    def keep(self, name: str, struct: Any, columns: Mapping[str, int] | None = None) -> Any:
+        """Room for what a stage remembers: saved with the worlds, zeroed when an episode begins.
+
+        Args:
+            name: Of the stage or of what it does, for the saved state.
+            struct: A `wp.struct` of arrays with the worlds as first dimension.
+            columns: Field -> size of its second dimension, where it has one.
+
+        Returns:
+            The struct, for kernels.
+
+        Raises:
+            ConfigError: The name is taken, or as `TaskState`.
+        """
+        if name in self._kept:
+            raise ConfigError(f"{name!r} is kept twice by the stages of a road engine")
+        kept = TaskState(struct, columns or {}, _no_struct, self.num_worlds, self.device)
+        self._kept[name] = kept
+        return kept.instance
 
     def struct(self, decimation: int) -> Road:
         """What kernels of a task see.
@@ -104,7 +136,7 @@ class RoadEngine(Engine):
             decimation: Physics steps in a control step.
         """
         road = Road()
-        road.lanes, road.agents = self.road, self.agents
+        road.lanes, road.grid, road.agents = self.road, self.grid, self.agents
         road.driver_kind, road.driver = self.drivers.kind, self.drivers.parameters
         road.leader, road.leader_gap = self.leader, self.leader_gap
         road.follower, road.follower_gap = self.follower, self.follower_gap
@@ -122,6 +154,11 @@ class RoadEngine(Engine):
             "map_of_world": self.map_of_world,
             "driver_kind": self.drivers.kind,
             "driver_parameters": self.drivers.columns,
+            **{
+                f"{name}/{field}": array
+                for name, kept in self._kept.items()
+                for field, array in kept.arrays.items()
+            },
         }
 
     def state_limits(self) -> dict[str, int]:
@@ -254,6 +291,8 @@ class RoadEngine(Engine):
         """
         self._agents.blank(mask)
         self._commands.blank(mask)
+        for kept in self._kept.values():
+            kept.clear(mask)
         self._launch(
             kernels.reset_kernel,
             [mask, self.drivers.default, self.num_learners],
@@ -284,12 +323,19 @@ class RoadEngine(Engine):
         state = self._agents.state
         x, y, heading = (state[name].numpy() for name in ("x", "y", "heading"))
         active = state["active"].numpy()
+        height = heights(self._network, state["lane"].numpy(), state["s"].numpy())
         centre = np.array([body.rear_axle_to_centre for body in self.body_parameters])
         poses = []
         for w in worlds:
-            position, quaternion = scene_state(x[w], y[w], heading[w], centre, active[w])
+            position, quaternion = scene_state(
+                x[w], y[w], heading[w], centre, active[w], height=height[w]
+            )
             poses.append(ScenePose(np.zeros(0), position, quaternion))
         return poses
 
     def _latch_collisions(self, mask: wp.array) -> None:
         latch_collisions(mask, self.agents, self.bodies)
+
+
+def _no_struct(name: str, kind: Any) -> Any:
+    raise ConfigError(f"{name!r}: what a stage keeps are arrays, not a {kind.key}")

@@ -10,6 +10,7 @@ import warp as wp
 from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.bodies import Body
 from proveout.envs.driving.drivers.table import Driver
+from proveout.envs.driving.roads.grid import LaneGrid, find_lane_along
 from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose, on_map
 from proveout.envs.driving.traffic.relative import Relative, relative_between
 from proveout.envs.driving.vehicles.single_track import Vehicle
@@ -23,6 +24,7 @@ class Road:
 
     Attributes:
         lanes: The road networks (maps), the same in all worlds.
+        grid: From a point to its lane, see `find_lane`.
         map_of_world: Which of them, (N,); 0 when an episode begins, unless `reset` writes another.
         agents: Their state and what is derived from it, each (N, A).
         driver_kind: A `DriverKind`, (N, A). driver: Its parameters, `DriverParameters`, (N, A).
@@ -35,6 +37,7 @@ class Road:
     """
 
     lanes: LaneArrays
+    grid: LaneGrid
     map_of_world: wp.array[int]
     agents: AgentArrays
     driver_kind: wp.array2d[int]
@@ -90,6 +93,23 @@ def place_agent(road: Road, w: int, agent: int, lane: int, s: float, velocity: f
     road.agents.lane[w, agent] = lane
     road.agents.s[w, agent] = s
     road.agents.d[w, agent] = 0.0
+    road.agents.x[w, agent] = x
+    road.agents.y[w, agent] = y
+    road.agents.heading[w, agent] = heading
+    road.agents.velocity[w, agent] = velocity
+
+
+@wp.func
+def place_agent_at(
+    road: Road, w: int, agent: int, x: float, y: float, heading: float, velocity: float
+):
+    """Put an agent's rear axle at x, y [m] of the world's map, with a heading [rad] and a speed
+    [m/s], on the lane that is there; a world with an agent where no lane is near is invalid."""
+    lane, s, d = find_lane_along(road.lanes, road.grid, road.map_of_world[w], x, y, heading)
+    road.agents.active[w, agent] = True
+    road.agents.lane[w, agent] = lane
+    road.agents.s[w, agent] = s
+    road.agents.d[w, agent] = d
     road.agents.x[w, agent] = x
     road.agents.y[w, agent] = y
     road.agents.heading[w, agent] = heading

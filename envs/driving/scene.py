@@ -2,7 +2,7 @@
 
 Every agent is a mocap body (`agent_0` ...) in the order of the agents, followed by one mocap body
 `camera_rig` that carries the cameras `chase` and `overview`. Map frame: x, y as in the network, z
-up, road surface at z = 0.
+up, road surface at z = 0 or at the elevation of its lanes.
 """
 
 import colorsys
@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from proveout.assets.road import RoadNetwork
+from proveout.assets.road import RoadMesh, RoadNetwork, join
 from proveout.envs.driving.bodies import BodyParameters
 from proveout.envs.driving.car_shape import CarPart, body_parts
 
@@ -33,6 +33,10 @@ _PARKED = -100.0  # [m] height of agents that take no part
 _MATERIALS = {
     "asphalt": (0.23, 0.23, 0.245),
     "marking": (0.93, 0.93, 0.9),
+    "yellow": (0.95, 0.75, 0.15),
+    "pavement": (0.48, 0.47, 0.45),
+    "curb": (0.62, 0.61, 0.59),
+    "verge": (0.36, 0.46, 0.27),
     "steel": (0.6, 0.62, 0.64),
     "glass": (0.035, 0.045, 0.06),
     "tyre": (0.025, 0.025, 0.03),
@@ -47,7 +51,7 @@ _NUM_PAINTS = 8
 
 
 def scene(
-    network: RoadNetwork,
+    maps: RoadNetwork | Sequence[RoadNetwork],
     bodies: Sequence[BodyParameters],
     wheelbase: float,
     num_learners: int = 1,
@@ -56,7 +60,7 @@ def scene(
     """Build the scene; `scene_state` gives the poses of its mocap bodies.
 
     Args:
-        network: the roads.
+        maps: the roads, or several networks of them.
         bodies: of all agents; the first `num_learners` are orange.
         wheelbase: of cars [m].
         num_learners: see above.
@@ -66,8 +70,14 @@ def scene(
     spec.modelname = "road"
     _light(spec)
     _materials(spec)
-    _ground(spec, network)
-    _road(spec, network)
+    networks = [maps] if isinstance(maps, RoadNetwork) else list(maps)
+    _ground(spec, join(*networks))
+    for number, network in enumerate(networks):
+        prefix = f"map_{number}_" if number else ""
+        if network.meshes:
+            _drawn(spec, network.meshes, prefix)
+        else:
+            _road(spec, network, prefix)
     shapes: dict[BodyParameters, list[CarPart]] = {}
     for agent, body in enumerate(bodies):
         if body not in shapes:
@@ -90,6 +100,7 @@ def scene_state(
     centre: np.ndarray,
     active: np.ndarray | None = None,
     learner: int = 0,
+    height: np.ndarray | None = None,
 ) -> tuple[Floats, Floats]:
     """Poses of one world: mocap_pos (num_agents + 1, 3) [m], mocap_quat (num_agents + 1, 4) wxyz.
 
@@ -98,18 +109,31 @@ def scene_state(
         centre: of the bodies ahead of the rear axles, (num_agents,) [m].
         active: (num_agents,) bool; the others are out of sight. All by default.
         learner: agent that the cameras follow.
+        height: of the road under each, (num_agents,) [m]; 0 by default.
     """
     heading = np.append(np.asarray(heading, np.float64), heading[learner])
     centre = np.append(centre, centre[learner])
     position = np.zeros((len(heading), 3))
     position[:, 0] = np.append(x, x[learner]) + centre * np.cos(heading)
     position[:, 1] = np.append(y, y[learner]) + centre * np.sin(heading)
+    if height is not None:
+        position[:, 2] = np.append(height, height[learner])
     if active is not None:
-        position[:-1, 2] = np.where(active, 0.0, _PARKED)
+        position[:-1, 2] = np.where(active, position[:-1, 2], _PARKED)
     quaternion = np.zeros((len(heading), 4))
     quaternion[:, 0] = np.cos(0.5 * heading)
     quaternion[:, 3] = np.sin(0.5 * heading)
     return position, quaternion
+
+
+def heights(network: RoadNetwork, lane: np.ndarray, s: np.ndarray) -> Floats:
+    """Elevation [m] of lanes at arc lengths [m], shape of `lane`; nearest where there is none."""
+    lane = np.clip(lane, 0, network.num_lanes - 1)
+    at = np.nan_to_num(np.clip(s, 0.0, network.length[lane])) / network.step[lane]
+    index = np.clip(at.astype(np.int64), 0, network.num_points[lane] - 2)
+    point = network.first_point[lane] + index
+    low, high = network.elevation[point], network.elevation[point + 1]
+    return low + (at - index) * (high - low)
 
 
 def _light(spec: mujoco.MjSpec) -> None:
@@ -176,13 +200,28 @@ def _ground(spec: mujoco.MjSpec, network: RoadNetwork) -> None:
     _geom(
         spec.worldbody,
         type=mujoco.mjtGeom.mjGEOM_PLANE,
-        pos=[*centre, _GROUND],
+        pos=[*centre, _GROUND + min(float(network.elevation.min()), 0.0)],
         size=[extent + 1000.0, extent + 1000.0, 1.0],
         material="grass",
     )
 
 
-def _road(spec: mujoco.MjSpec, network: RoadNetwork) -> None:
+def _drawn(spec: mujoco.MjSpec, meshes: Sequence[RoadMesh], prefix: str) -> None:
+    """The meshes of a map, each placed near its own vertices."""
+    for number, mesh in enumerate(meshes):
+        origin = mesh.vertices.mean(0)
+        name = f"{prefix}road_{number}"
+        _mesh(spec, name, mesh.vertices - origin, mesh.faces)
+        _geom(
+            spec.worldbody,
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname=name,
+            pos=list(origin),
+            material=mesh.material,
+        )
+
+
+def _road(spec: mujoco.MjSpec, network: RoadNetwork, prefix: str) -> None:
     for lane in range(network.num_lanes):
         points = network.points(lane)
         s = np.linspace(0.0, network.length[lane], network.num_points[lane])
@@ -194,7 +233,7 @@ def _road(spec: mujoco.MjSpec, network: RoadNetwork) -> None:
             slab = _strip(
                 network, lane, s, (begin, end), half + left_shoulder, -half - right_shoulder
             )
-            name = f"lane_{lane}_{chunk}"
+            name = f"{prefix}lane_{lane}_{chunk}"
             _slab(spec, name, [slab], -_ASPHALT_DEPTH, 0.0, "asphalt")
             lines = []
             if network.left[lane] < 0:

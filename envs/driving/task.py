@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import warp as wp
 
-from proveout.assets.road import RoadNetwork, join
+from proveout.assets.road import RoadNetwork
 from proveout.envs.core.presets import ppo_preset
 from proveout.envs.core.randomize import Randomization
 from proveout.envs.core.task import RandomizationConfig, Task
@@ -82,9 +82,7 @@ class RoadTask(Task):
 
     def scene(self) -> Any:
         """Road, cars, and the camera "view" that follows the learner."""
-        maps = self.network()
-        network = maps if isinstance(maps, RoadNetwork) else join(*maps)
         bodies = one_for_each(self.bodies(), self.config.num_agents)
-        spec = scene(network, bodies, self.vehicle.wheelbase)
+        spec = scene(self.network(), bodies, self.vehicle.wheelbase)
         spec.camera("chase").name = "view"
         return spec.compile()

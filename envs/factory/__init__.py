@@ -9,6 +9,7 @@ from proveout.envs.factory.places import (
     FreeBody,
     Geom,
     Joint,
+    Mocap,
     Sensor,
     Site,
     body_pose,
@@ -17,6 +18,7 @@ from proveout.envs.factory.places import (
     free_velocity,
     half_size,
     set_free_pose,
+    set_mocap_position,
     site_pose,
 )
 from proveout.envs.factory.scenery import add_pose_marker, add_studio, with_marker
@@ -32,6 +34,7 @@ __all__ = [
     "FreeBody",
     "Geom",
     "Joint",
+    "Mocap",
     "Sensor",
     "Site",
     "add_pose_marker",
@@ -44,6 +47,7 @@ __all__ = [
     "joint_load",
     "reachable_pose",
     "set_free_pose",
+    "set_mocap_position",
     "site_pose",
     "tcp_position",
     "tcp_to",

@@ -38,9 +38,11 @@ class Arm:
         surface_velocity: Linear [m/s] and angular [rad/s] velocity of the surfaces of geoms in
             their own frames, as of belts, (N or 1, geoms); a task writes those that it has in
             `writes`.
+        geom_friction: Sliding, torsional, rolling, (N or 1, geoms); written as `joint_friction`.
         joint_friction: Dry friction of the joints [N, N m], (N or 1, nv); a task that has it in
             `writes` writes it at a reset. own_friction: What the model has, (nv,).
         sensor: Data of the model's sensors, as of the last physics step, (N, numbers).
+        mocap_position: Of the bodies that only a task moves, world frame [m], (N, mocap bodies).
         tcp: Index of the tool's site, -1 without one.
         joints: Hinges and slides with which the model begins, up to the tool if there is one: they
             have the same number in `qpos`, `qvel`, `low` and `high`.
@@ -61,9 +63,11 @@ class Arm:
     site_rotation: wp.array2d[wp.mat33]
     geom_size: wp.array2d[wp.vec3]
     surface_velocity: wp.array2d[wp.spatial_vector]
+    geom_friction: wp.array2d[wp.vec3]
     joint_friction: wp.array2d[float]
     own_friction: wp.array[float]
     sensor: wp.array2d[float]
+    mocap_position: wp.array2d[wp.vec3]
     tcp: int
     joints: int
     home: wp.array[float]
@@ -97,8 +101,10 @@ def make_arm(model: Any, worlds: Any, data: Any, tool: str | None, device: wp.De
     arm.site_position, arm.site_rotation = data.site_xpos, data.site_xmat
     arm.geom_size, arm.sensor = worlds.geom_size, data.sensordata
     arm.surface_velocity = worlds.geom_surfacevel.view(wp.spatial_vector)
+    arm.geom_friction = worlds.geom_friction
     arm.joint_friction = worlds.dof_frictionloss
     arm.own_friction = constant(model.dof_frictionloss)
+    arm.mocap_position = data.mocap_pos
     arm.tcp = -1
     if tool is not None:
         arm.chain = make_chain(model, tool, device)

@@ -14,8 +14,9 @@ from proveout.envs.core.errors import BadActionError, ConfigError, ModelError
 from proveout.envs.core.exchange import device_exchange
 from proveout.envs.core.invalid import Invalid
 from proveout.envs.core.simulation import Simulation
-from proveout.envs.factory.engine import ArticulatedEngine, Capacities
+from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.task import ArticulatedTask
+from proveout.envs.factory.warp_engine import WarpEngine
 
 wp.set_module_options({"enable_backward": False})
 
@@ -98,7 +99,7 @@ def _roll_out(
     act: Callable[[np.ndarray], np.ndarray] | None,
 ) -> _Peaks:
     watched: Any = type(task)(task.config)
-    watched.capacities, watched.engine_class = room, _WatchedEngine
+    watched.capacities, watched.warp_engine = room, _WatchedEngine
     device = wp.get_device("cpu")
     exchange = device_exchange(watched, num_worlds, device)
     host = {name: array.numpy() for name, array in exchange.items()}
@@ -142,7 +143,7 @@ def _checked(actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return actions
 
 
-class _WatchedEngine(ArticulatedEngine):
+class _WatchedEngine(WarpEngine):
     """Articulated worlds that note what they need in every physics step."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,10 +1,10 @@
-"""Articulated worlds: N copies of one MuJoCo model, stepped by MuJoCo Warp."""
+"""Articulated worlds: N copies of one MuJoCo model, whatever steps them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import mujoco
 import numpy as np
@@ -79,20 +79,30 @@ _FIELDS = {
 
 
 class ArticulatedEngine(Engine):
-    """N worlds of one compiled model.
+    """N worlds of one compiled model, in the arrays of MuJoCo Warp; subclasses step them.
 
     Args:
         model: The compiled model; its time step is the physics step.
         num_worlds: Worlds.
-        capacities: Room for contacts and constraints.
+        capacities: Room for contacts and constraints in the arrays.
         device: Where they run.
         randomized: Fields that are set per world (see `parameter_fields`); they must be known
             before the graph is recorded, since their arrays are allocated per world.
         written: Fields that the task's functions write at a reset, likewise.
 
+    Attributes:
+        host_model: The compiled model.
+        model, data: MuJoCo Warp's, whose arrays the kernels of a task read and write.
+        has_contacts: Whether anything can touch.
+
     Raises:
         ModelError: MuJoCo Warp cannot run the model.
     """
+
+    kernel_modules: ClassVar[tuple[str, ...]] = (
+        "proveout.envs.factory.articulated_kernels",
+        "proveout.envs.factory.refresh",
+    )
 
     def __init__(
         self,
@@ -105,11 +115,9 @@ class ArticulatedEngine(Engine):
     ) -> None:
         import mujoco_warp
 
-        self._mjw = mujoco_warp
         self.num_worlds = num_worlds
         self.device = device
         self.host_model = model
-        self._capacities = capacities
         batched: dict[str, int] = {}
         for name in (*randomized, *written):
             if name not in _FIELDS:
@@ -124,7 +132,6 @@ class ArticulatedEngine(Engine):
         try:
             with wp.ScopedDevice(device):
                 self.model = mujoco_warp.put_model(model, batch_sizes=batched)
-                self.model.opt.warn_overflow = 0  # the guard tells it, world by world
                 self.data = mujoco_warp.make_data(
                     model,
                     nworld=num_worlds,
@@ -140,15 +147,13 @@ class ArticulatedEngine(Engine):
         self._frames = frames(self.model, self.data)
         self._reason = wp.zeros(num_worlds, dtype=int, device=device)
         self._qpos0 = wp.array(model.qpos0.astype(np.float32), dtype=float, device=device)
-        self._overflow_bits = _overflow_bits(mujoco_warp)
+        # Of `data.overflow`: a full constraint list, and others.
+        self._overflow_bits = (0, 0)
         self._nominal = kernels.nominal_bodies(model, device)
         disabled = model.opt.disableflags & (
             mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
         )
         self.has_contacts = not disabled and self.model.nxn_geom_pair_filtered.size > 0
-        if self.has_contacts:
-            # Runs between collision detection and the constraints, in every physics step.
-            self.model.callback.contactfilter = self._attribute_lost_contacts
 
     def state(self) -> dict[str, wp.array]:
         """Integration state and warm start; what a step computes anew is left out."""
@@ -168,27 +173,13 @@ class ArticulatedEngine(Engine):
         names = (mujoco.mj_id2name(self.host_model, actuator, i) for i in range(self.host_model.nu))
         return tuple(name or f"actuator {i}" for i, name in enumerate(names))
 
-    def apply(self, command: wp.array) -> None:
-        """Actuator controls, in the order of the model's actuators."""
-        wp.copy(self.data.ctrl, command)
-        # Before the physics as well: normalising a quaternion turns a NaN into a plausible pose.
-        kernels.note_unsound(self.data, int(Invalid.NON_FINITE_STATE), self._reason)
-
-    def physics(self, first: bool = False) -> None:
-        """One step of MuJoCo Warp."""
-        with wp.ScopedDevice(self.device):
-            self._mjw.step(self.model, self.data)
-
     def refresh(self, mask: wp.array) -> None:
         """Poses of bodies, joints, geoms and sites from qpos."""
         refresh_kinematics(self._frames, mask)
 
-    def _attribute_lost_contacts(self, model: Any, data: Any) -> None:
-        kernels.attribute_lost_contacts(model, data, self._reason, int(Invalid.CONTACT_LOST))
-
     def guard(self, invalid_reason: wp.array) -> None:
-        """Overflows of this control step, and non-finite states."""
-        # The engine's own bits stay set until they are cleared: once a control step is enough.
+        """Overflows and warnings of this control step, and non-finite states."""
+        # The bits of an overflow stay set until they are cleared: once a control step is enough.
         kernels.guard(
             self.data, self._overflow_bits, Invalid.NON_FINITE_STATE, Invalid.CONSTRAINT_OVERFLOW,
             Invalid.ENGINE_OVERFLOW, self._reason, invalid_reason,
@@ -264,12 +255,6 @@ class ArticulatedEngine(Engine):
             ScenePose(qpos[w].copy(), mocap_pos[w].copy(), mocap_quat[w].copy()) for w in worlds
         ]
 
-    def contacts_per_world(self) -> float | None:
-        """Contacts of the last physics step divided by the worlds."""
-        if not self.has_contacts:
-            return None
-        return float(self.data.nacon.numpy()[0]) / self.num_worlds
-
 
 def _float_view(array: wp.array) -> wp.array:
     """A float32 view (worlds, elements, components) of an array of scalars or vectors, of two or
@@ -285,13 +270,3 @@ def _float_view(array: wp.array) -> wp.array:
     )
     view._owner = array  # keeps the memory alive
     return view
-
-
-def _overflow_bits(mujoco_warp: Any) -> tuple[int, int]:
-    """Bits that mean a full constraint list, and bits of other per-world overflows."""
-    o = mujoco_warp.OverflowType
-    constraint = o.NEFC | o.NJMAX_NNZ
-    # Arena overflows are set on every world and attributed by the contact filter instead;
-    # iteration limits of the solvers lose nothing.
-    other = o.ALL & ~(constraint | o.BROADPHASE | o.NARROWPHASE | o.ITERATIONS | o.LS_ITERATIONS)
-    return int(constraint), int(other)

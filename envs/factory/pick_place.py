@@ -51,7 +51,7 @@ from proveout.envs.factory.control.pick_place_expert import PickPlaceExpert
 from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.pick_place_cell import FIXTURE, PickPlaceRandomization, cell_spec
 from proveout.envs.factory.resized_boxes import with_pieces
-from proveout.envs.factory.task import ArticulatedTask
+from proveout.envs.factory.task import HANDLING, ArticulatedTask
 from proveout.envs.factory.wear import GripperWear, drifted, follow_with_play, start_worn
 
 wp.set_module_options({"enable_backward": False})
@@ -169,7 +169,7 @@ class PickPlace(ArticulatedTask):
     config_class, state_class = PickPlaceConfig, PickPlaceState
     observation, action, kpis = OBSERVATION, ACTION, KPIS
     places = {"box": "part", "finger": "gripper_left_finger", "grip": "gripper_opening"}  # noqa: RUF012
-    tool = "gripper_tcp"
+    tool, presets = "gripper_tcp", HANDLING
     writes = ("joint_friction",)
     # Rows: 72 measured, and dry friction of six worn joints.
     capacities = Capacities(contacts=18, constraints=78)

@@ -55,6 +55,17 @@ class Body:
 
 
 @wp.struct
+class Mocap:
+    """A body that only the task moves, such as a fixture that stands elsewhere in each episode.
+
+    Attributes:
+        index: Its column in `arm.mocap_position`.
+    """
+
+    index: int
+
+
+@wp.struct
 class Site:
     """A site: `index` is its column in `arm.site_position` and `arm.site_rotation`."""
 
@@ -87,6 +98,7 @@ _KINDS: Mapping[Any, tuple[str, Any]] = {
     Joint: ("joint", mujoco.mjtObj.mjOBJ_JOINT),
     FreeBody: ("body", mujoco.mjtObj.mjOBJ_BODY),
     Body: ("body", mujoco.mjtObj.mjOBJ_BODY),
+    Mocap: ("body", mujoco.mjtObj.mjOBJ_BODY),
     Site: ("site", mujoco.mjtObj.mjOBJ_SITE),
     Geom: ("geom", mujoco.mjtObj.mjOBJ_GEOM),
     Sensor: ("sensor", mujoco.mjtObj.mjOBJ_SENSOR),
@@ -105,12 +117,12 @@ def find(model: Any, kind: Any, name: str) -> Any:
 
     Args:
         model: `mujoco.MjModel`.
-        kind: `Joint`, `FreeBody`, `Body`, `Site`, `Geom`, `Sensor` or `Actuator`.
+        kind: `Joint`, `FreeBody`, `Body`, `Mocap`, `Site`, `Geom`, `Sensor` or `Actuator`.
         name: Its name in the model.
 
     Raises:
         UnknownNameError: No such part; the nearest name is told.
-        ConfigError: A joint of more than one number, or a body that is not free.
+        ConfigError: A joint of more than one number, a body that is not free, or no mocap body.
     """
     word, code = _KINDS[kind]
     index = mujoco.mj_name2id(model, code, name)
@@ -128,6 +140,10 @@ def find(model: Any, kind: Any, name: str) -> Any:
             raise ConfigError(f"body {name!r} has no free joint: add one with `add_freejoint`")
         place.index = index
         place.qpos, place.dof = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
+    elif kind is Mocap:
+        place.index = int(model.body_mocapid[index])
+        if place.index < 0:
+            raise ConfigError(f"body {name!r} is no mocap body: make it with `mocap=True`")
     elif kind is Sensor:
         place.start, place.size = int(model.sensor_adr[index]), int(model.sensor_dim[index])
     else:
@@ -188,6 +204,12 @@ def set_free_pose(arm: Arm, w: int, body: FreeBody, pose: wp.transform):
         # MuJoCo has the scalar part first, Warp last.
         arm.qpos[w, body.qpos + 4 + i] = rotation[i]
     arm.qpos[w, body.qpos + 3] = rotation[3]
+
+
+@wp.func
+def set_mocap_position(arm: Arm, w: int, body: Mocap, position: wp.vec3):
+    """Put a mocap body somewhere in the world frame [m]; for `reset`, which always has to."""
+    arm.mocap_position[w, body.index] = position
 
 
 @wp.func

@@ -14,7 +14,9 @@ from proveout.envs.core.presets import ppo_preset
 from proveout.envs.core.task import Task
 from proveout.envs.factory import places
 from proveout.envs.factory.arm import Arm, make_arm
+from proveout.envs.factory.c_engine import CEngine
 from proveout.envs.factory.engine import ArticulatedEngine, Capacities
+from proveout.envs.factory.warp_engine import WarpEngine
 
 if TYPE_CHECKING:
     from proveout.envs.core.simulation import Simulation
@@ -23,17 +25,27 @@ if TYPE_CHECKING:
 _PPO = ppo_preset(
     num_envs=512, total_timesteps=1_200_000, batch_size=2048, n_epochs=5, log_std_init=-0.5
 )
+# For tasks that handle parts, of which a training begins as a clone of the expert.
+HANDLING = {
+    "ppo": ppo_preset(
+        num_envs=256, total_timesteps=2_000_000, batch_size=2048, n_epochs=5, log_std_init=-1.0,
+        n_steps=32, net_arch=(256, 256), normalize_observations=True,
+    )
+}  # fmt: skip
 
 
 class ArticulatedTask(Task):
-    """A task on MuJoCo Warp.
+    """A task whose worlds are a MuJoCo model, stepped by MuJoCo Warp or, with the same hooks, by
+    MuJoCo C.
 
-    `capacities` are measured once with `proveout capacities ENV` and stored here.
+    `capacities` are the room that MuJoCo Warp needs, measured once with `proveout capacities ENV`
+    and stored here.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ppo": _PPO}
     capacities: Capacities
-    engine_class: ClassVar[type[ArticulatedEngine]] = ArticulatedEngine
+    engines = ("warp", "c")
+    warp_engine: ClassVar[type[WarpEngine]] = WarpEngine
     # Field of the state struct -> name in the model, where they differ; see `factory.places`.
     places: ClassVar[Mapping[str, str]] = {}
     # Fields of the model that its functions write at a reset, such as "joint_friction".
@@ -73,15 +85,15 @@ class ArticulatedTask(Task):
 
     def make_engine(self, num_worlds: int, device: wp.Device) -> ArticulatedEngine:
         """N worlds, with room for the randomised fields."""
+        fields = (self.randomizations_of_engine(), self.writes)
+        if self.physics == "c":
+            return CEngine(self.model(), num_worlds, device, *fields)
         if not hasattr(self, "capacities"):
             raise ModelError(
                 f"{type(self).__name__} has no capacities: start with Capacities(contacts=32, "
                 "constraints=128) and let `proveout capacities` measure them"
             )
-        return self.engine_class(
-            self.model(), num_worlds, self.capacities, device, self.randomizations_of_engine(),
-            self.writes,
-        )  # fmt: skip
+        return self.warp_engine(self.model(), num_worlds, self.capacities, device, *fields)
 
     def engine_struct(self, sim: Simulation) -> Arm:
         """The arm, with the tool at the site `tool`."""

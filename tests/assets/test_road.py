@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proveout.assets.files.errors import ModelError
-from proveout.assets.road import RoadNetwork, bend, join, motorway
+from proveout.assets.road import RoadNetwork, bend, connect, join, motorway
 
 
 def test_straight_lanes_are_parallel_and_a_lane_width_apart():
@@ -91,6 +91,29 @@ def test_join_shifts_every_index():
     assert n.left.tolist() == [1, -1, 3, 4, -1]
     np.testing.assert_array_equal(n.x[n.points(3)], b.x[b.points(1)])
     assert n.road_length.tolist() == [50.0, 50.0, 80.0, 80.0, 80.0]
+
+
+def test_connect_links_lanes_that_meet():
+    a, b = motorway(2, 50.0), motorway(2, 80.0, start=(50.0, 0.0, 0.0))
+    n = connect(join(a, b), {0: [2], 1: [3]})
+    assert n.successors == ((2,), (3,), (), ())
+    assert n.predecessors == ((), (), (0,), (1,))
+    for links, message in (
+        ({0: [9]}, "connect.. names lane 9; there are 0 ... 3"),
+        ({2: [0]}, "Lane 2 ends 130.00 m from the start of its successor 0"),
+        ({0: [2, 2]}, "names a lane twice"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            connect(join(a, b), links)
+
+
+def test_a_lane_may_end_on_the_one_it_merges_into_and_no_further_away():
+    a = motorway(1, 50.0)
+    beside = motorway(1, 50.0, start=(50.0, 1.8, 0.0))
+    assert connect(join(a, beside), {0: [1]}).successors[0] == (1,)
+    for start in ((50.0, 2.0, 0.0), (50.2, 0.0, 0.0)):
+        with pytest.raises(ModelError, match="from the start of its successor 1"):
+            connect(join(a, motorway(1, 50.0, start=start)), {0: [1]})
 
 
 def _parts(n: RoadNetwork) -> dict:

@@ -18,8 +18,9 @@ from proveout.envs.core.errors import ConfigError, UnknownNameError
 from proveout.envs.core.registry import load_task_file
 from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.driving.bodies import BodyParameters
-from proveout.envs.factory.engine import ArticulatedEngine, Capacities
+from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.places import find
+from proveout.envs.factory.warp_engine import WarpEngine
 
 GUIDE = "docs/adding-a-task.md"
 
@@ -53,9 +54,7 @@ def test_the_robot_with_a_tool_and_a_free_body_is_as_told():
     np.testing.assert_array_equal(bare.body_mass, model.body_mass)
     np.testing.assert_array_equal(bare.body_inertia, model.body_inertia)
 
-    worlds = ArticulatedEngine(
-        bare, 2, Capacities(contacts=32, constraints=128), wp.get_device("cpu")
-    )
+    worlds = WarpEngine(bare, 2, Capacities(contacts=32, constraints=128), wp.get_device("cpu"))
     everywhere = wp.full(2, True, dtype=wp.bool, device="cpu")
     worlds.reset(everywhere)
     for _ in range(3):

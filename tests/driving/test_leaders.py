@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from proveout.assets.road import join, motorway
+from proveout.assets.road import connect, join, motorway
 
 LENGTH = 4.508
 
@@ -91,6 +91,35 @@ def test_leader_on_the_next_road(placed):
     assert leader[0].tolist() == [1, 2, -1]
     np.testing.assert_allclose(leader_gap[0, :2], [30.0 - LENGTH, 20.0 - LENGTH], atol=1e-3)
     assert follower[2].tolist() == [-1, -1, 0]
+
+
+def test_leader_past_a_short_road_between(placed):
+    parts = [motorway(2, length, start=(x, 0.0, 0.0)) for length, x in
+             ((100.0, 0.0), (12.0, 100.0), (100.0, 112.0), (50.0, 212.0))]  # fmt: skip
+    links = {k: [k + 2] for k in range(6)}
+    worlds = placed(connect(join(*parts), links), [[0, 4, 5, 6]], [[90.0, 20.0, 10.0, 30.0]])
+    leader, leader_gap, follower, follower_gap = _tables(worlds)
+    assert leader[0].tolist() == [1, 2, -1]
+    np.testing.assert_allclose(leader_gap[0, :2], [42.0 - LENGTH, 32.0 - LENGTH], atol=1e-3)
+    assert follower[2].tolist() == [-1, -1, 0]
+    assert follower_gap[1, 0] == pytest.approx(42.0 - LENGTH, abs=1e-3)
+    # Three roads further is too far.
+    assert leader[1].tolist()[0] == 3
+    worlds = placed(connect(join(*parts), links), [[0, 6]], [[90.0, 30.0]])
+    assert worlds.leader.numpy()[0, 0, 0] == -1
+
+
+def test_on_a_ring_of_two_roads_those_behind_are_followers(placed):
+    half = np.pi * 100.0
+    segments = [(half, 0.01, 0.01)]
+    ring = join(
+        motorway(1, segments=segments), motorway(1, segments=segments, start=(0.0, 200.0, np.pi))
+    )
+    ring = connect(ring, {0: [1], 1: [0]})
+    worlds = placed(ring, [[0, 1]], [[10.0, half - 20.0]])
+    leader, _gap, follower, follower_gap = _tables(worlds)
+    assert (leader[0, 0], follower[0, 0], leader[1, 0]) == (-1, 1, 0)
+    assert follower_gap[0, 0] == pytest.approx(30.0 - LENGTH, abs=0.01)
 
 
 def test_leader_across_the_seam_of_a_ring(placed):

@@ -28,7 +28,7 @@ def one(**declared):
 def everything(**wide):
     """The declared group with some ranges, all from 0.8 to 1.2 by default."""
     group = RoadRandomization()
-    names = [f.name for f in dataclasses.fields(group) if f.name != "latency"]
+    names = [f.name for f in dataclasses.fields(group) if f.name not in ("level", "latency")]
     wide = wide or dict.fromkeys(names, (0.8, 1.2))
     return dataclasses.replace(
         group,

@@ -4,6 +4,7 @@ import warp as wp
 
 from proveout.assets.files.errors import UnknownNameError
 from proveout.assets.road import motorway
+from proveout.envs.core.errors import ConfigError
 from proveout.envs.driving.agents import AgentArrays
 from proveout.envs.driving.stages import STAGES, Stages
 
@@ -69,3 +70,36 @@ def test_a_storyboard_is_heard_in_its_step_and_a_metric_sees_its_end(placed):
     np.testing.assert_allclose(worlds.agents.velocity.numpy()[:, 0], [20.0, 18.0], atol=1e-4)
     np.testing.assert_allclose(closest.numpy(), [30.0, 30.0 + 0.5 * 2.0 * 0.05**2], atol=1e-3)
     np.testing.assert_allclose(worlds.agents.s.numpy()[:, 0], [120.0, 119.0], atol=1e-3)
+
+
+@wp.struct
+class Passed:
+    count: wp.array[int]
+    distance: wp.array2d[float]
+
+
+@wp.kernel
+def _remember(agents: AgentArrays, passed: Passed):
+    w = wp.tid()
+    passed.count[w] = passed.count[w] + 1
+    passed.distance[w, 1] = agents.s[w, 0]
+
+
+def test_what_a_stage_keeps_is_saved_and_begins_anew_with_an_episode(placed):
+    worlds = placed(motorway(1, 500.0), [[0]] * 2, [[100.0]] * 2, [[20.0]] * 2)
+    passed = worlds.keep("passed", Passed, {"distance": 2})
+    worlds.stages.add(
+        "measure",
+        lambda first: wp.launch(_remember, 2, [worlds.agents], [passed], device="cpu"),
+    )
+    for _ in range(3):
+        worlds.physics(first=True)
+    state = worlds.state()
+    np.testing.assert_array_equal(state["passed/count"].numpy(), [3, 3])
+    np.testing.assert_allclose(
+        state["passed/distance"].numpy()[:, 1], worlds.agents.s.numpy()[:, 0]
+    )
+    worlds.reset(wp.array([True, False], dtype=wp.bool, device="cpu"))
+    np.testing.assert_array_equal(state["passed/count"].numpy(), [0, 3])
+    with pytest.raises(ConfigError, match="'passed' is kept twice"):
+        worlds.keep("passed", Passed, {"distance": 2})

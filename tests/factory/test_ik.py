@@ -11,8 +11,9 @@ import warp as wp
 from proveout.envs.factory.arm import Arm, make_arm
 from proveout.envs.factory.control.ik import move_tool, move_tool_to, solve_positive
 from proveout.envs.factory.control.jacobian import ChainJacobian
-from proveout.envs.factory.engine import ArticulatedEngine, Capacities
+from proveout.envs.factory.engine import Capacities
 from proveout.envs.factory.reach import Reach
+from proveout.envs.factory.warp_engine import WarpEngine
 
 wp.set_module_options({"enable_backward": False})
 
@@ -55,7 +56,7 @@ def _solve(
 
 def arm_of(model):
     device = wp.get_device("cpu")
-    engine = ArticulatedEngine(model, 1, Capacities(contacts=0, constraints=model.njnt), device)
+    engine = WarpEngine(model, 1, Capacities(contacts=0, constraints=model.njnt), device)
     return make_arm(model, engine.model, engine.data, "tcp", device)
 
 

@@ -330,3 +330,27 @@ def test_the_expert_places_parts():
     assert (statistics["energy"] > 5.0).all()
     assert env.invalid_worlds == 0
     env.close()
+
+
+def test_the_expert_blends_over_millimetres():
+    """A tenth of a millimetre or a newton changes no action by more than an eighth of its range."""
+    env = make(32)
+    expert = PickPlace.expert(env.config)
+    obs, _ = env.reset(seed=11)
+    entries = env.layout.split(np.arange(obs.shape[1])[None])
+    changed = {}
+    for name, scale in (("part_offset", 1.0), ("goal_offset", 1.0), ("opening", 20.0)):
+        for axis, column in enumerate(entries[name][0]):
+            changed[name, axis] = (column, 1e-4 * scale)
+    changed["squeeze", 0] = (entries["squeeze"][0, 0], 1.0 * 0.02)
+    largest = dict.fromkeys(changed, 0.0)
+    for _ in range(90):
+        action = expert.predict(obs)
+        for key, (column, change) in changed.items():
+            other = obs.copy()
+            other[:, column] += change
+            largest[key] = max(largest[key], np.abs(expert.predict(other) - action).max())
+        obs = env.step(action)[0]
+    assert max(largest.values()) < 0.25, largest
+    assert max(largest.values()) > 0.01
+    env.close()

@@ -21,6 +21,7 @@ from proveout.envs.factory.places import (
     Body,
     FreeBody,
     Joint,
+    Mocap,
     Sensor,
     Site,
     body_pose,
@@ -160,6 +161,7 @@ def test_places_hold_what_mujoco_says_of_the_same_state():
         (Site, "ende", "unknown site 'ende'; did you mean 'end'"),
         (Sensor, "wher", "unknown sensor 'wher'; did you mean 'where'"),
         (Actuator, "pusher", "unknown actuator 'pusher'; did you mean 'push'"),
+        (Mocap, "tip", "body 'tip' is no mocap body: make it with `mocap=True`"),
     ],
 )
 def test_wrong_names_are_refused(kind, name, words):
@@ -179,5 +181,5 @@ def test_a_wrong_name_is_told_with_task_and_field():
 
 
 def test_every_kind_is_a_place():
-    assert all(places.is_place(k) for k in (Joint, FreeBody, Body, Site, Sensor, Actuator))
+    assert all(places.is_place(k) for k in (Joint, FreeBody, Body, Mocap, Site, Sensor, Actuator))
     assert not places.is_place(Arm)

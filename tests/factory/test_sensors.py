@@ -4,6 +4,7 @@
 
 import mujoco
 import numpy as np
+import pytest
 import warp as wp
 from toy_tasks import Boxes, BoxesConfig
 
@@ -56,9 +57,10 @@ def _observe_touch(
         observation[worldid, observation.shape[1] - 1] = sensordata[worldid, 0]
 
 
-def test_an_episode_begins_without_the_forces_of_the_one_before():
+@pytest.mark.parametrize("physics", ["warp", "c"])
+def test_an_episode_begins_without_the_forces_of_the_one_before(physics):
     config = BoxesConfig(num_boxes=1, spin=0.0)
-    env = WarpVectorEnv(TouchingBoxes(config), 2, device="cpu", workers=1)
+    env = WarpVectorEnv(TouchingBoxes(config).with_physics(physics), 2, device="cpu", workers=1)
     touch = env.layout.names.index("touch") - len(env.layout.names)
     first, _ = env.reset(seed=0)
     assert not first[:, touch].any()
@@ -120,8 +122,9 @@ def _look(
     off[worldid, hook] = wp.max(off[worldid, hook], apart)
 
 
-def test_poses_are_fresh_in_every_hook_but_reset():
-    task = LookingBoxes(BoxesConfig(num_boxes=1))
+@pytest.mark.parametrize("physics", ["warp", "c"])
+def test_poses_are_fresh_in_every_hook_but_reset(physics):
+    task = LookingBoxes(BoxesConfig(num_boxes=1)).with_physics(physics)
     env = WarpVectorEnv(task, 4, device="cpu", workers=1, phase_spread=1.0)
     env.reset(seed=0)
     for _ in range(50):  # more than an episode of every world, one after the other

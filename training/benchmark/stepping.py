@@ -20,6 +20,7 @@ _TRAINING_ITERATIONS = 3
 # The keys of a result, in this order, for those who read it by program.
 KEYS = (
     "device",
+    "physics",
     "workers",
     "num_envs",
     "physics_steps_per_s",
@@ -35,6 +36,7 @@ KEYS = (
 
 _MEANING = {
     "device": "",
+    "physics": "",
     "workers": "processes",
     "num_envs": "worlds",
     "physics_steps_per_s": "physics steps/s, the bare engine, all worlds",
@@ -95,6 +97,7 @@ def benchmark(
         env_rate = env.num_envs / stepping.env
         values = {
             "device": str(core.device),
+            "physics": spec.physics,
             "workers": int(core.workers),
             "num_envs": env.num_envs,
             "physics_steps_per_s": env.num_envs * core.config.decimation / stepping.physics,

@@ -21,9 +21,9 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from proveout.envs.core.errors import ConfigError
-from proveout.training.bridges.optional import MissingPackageError
 from proveout.training.bridges.rsl_rl import RslRlVecEnv, make_runner
 from proveout.training.presets import Preset, build_algorithm, make_preset
+from proveout.training.run.optional import MissingPackageError
 from proveout.training.run.progress import Progress, say
 from proveout.training.run.threads import check_threads
 from proveout.training.sb3.distributions import unchecked_distributions

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from proveout.assets.files.errors import ProveoutError, unknown
-from proveout.training.bridges.optional import optional_module
 from proveout.training.presets import (
     PRESET_OF,
     Preset,
@@ -29,6 +28,7 @@ from proveout.training.presets import (
     scale_action_head,
     set_initial_std,
 )
+from proveout.training.run.optional import optional_module
 from proveout.training.sb3.errors import BridgeError
 
 ALGOS = tuple(PRESET_OF)

@@ -21,7 +21,7 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from proveout.envs.core.finished import Finished
-from proveout.training.bridges.optional import optional_module
+from proveout.training.run.optional import optional_module
 from proveout.training.sb3.errors import BridgeError
 
 if TYPE_CHECKING:

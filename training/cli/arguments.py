@@ -38,6 +38,7 @@ RANGES: dict[str, dict[str, float]] = {
     "checkpoint_interval": {"above": 0, "high": 7 * 86_400},
     "workers": {"low": 1, "high": max(8, 4 * cores())},
     "torch_threads": {"low": 1, "high": cores()},
+    "port": {"low": 0, "high": 65_535},
     "seed": {"low": 0, "high": 2**32 - 1},
     "margin": {"low": 1, "high": 1000},
 }

@@ -1,10 +1,11 @@
-"""`proveout assets`: look into a robot file, write it as clean MJCF, try the importer on many."""
+"""`proveout assets`: look into a robot or road file, write a robot as clean MJCF, try the importer
+on many."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ from proveout.training.cli.command import Help, flag
 HELP = Help(
     text=(
         "inspect FILE: bodies, joints, limits, masses, inertias, collision parts, and what was "
-        "changed or guessed; --picture draws the robot. convert FILE --out DIR: clean MJCF with "
-        "its meshes. survey [TITLE=]DIR ...: which robot files below some folders load, step in "
-        "MuJoCo Warp and hold their pose. FILE is an MJCF or URDF file, the name of a shipped "
-        "robot, menagerie:NAME or example-robot-data:NAME."
+        "changed or guessed; of an OpenDRIVE map (.xodr): roads, lanes, junctions, how well they "
+        "fit together, and what is left out. --picture draws it. convert FILE --out DIR: clean "
+        "MJCF with its meshes. survey [TITLE=]DIR ...: which robot files below some folders load, "
+        "step in MuJoCo Warp and hold their pose. FILE of a robot is an MJCF or URDF file, the "
+        "name of a shipped robot, menagerie:NAME or example-robot-data:NAME."
     ),
     examples=(
         "proveout assets inspect panda.urdf --picture panda.png",
         "proveout assets inspect ur5e --json",
+        "proveout assets inspect town.xodr --picture town.png",
         "proveout assets convert panda.urdf --out panda",
         "proveout assets survey ours=robots --out robots.md",
     ),
@@ -41,7 +44,9 @@ class LoadFlags:
 class InspectFlags(LoadFlags):
     """Flags of `assets inspect`."""
 
-    picture: Path | None = flag(None, "draw the home pose into this .png")  # noqa: RUF009
+    picture: Path | None = flag(  # noqa: RUF009
+        None, "draw the robot in its home pose, or the roads from above, into this .png"
+    )
     json: bool = flag(False, "print one JSON object and nothing else")
 
 
@@ -80,7 +85,7 @@ def _inspect(arguments: list[str], prog: str) -> int:
     source, flags = _parse(
         arguments, InspectFlags, prog,
         "Show bodies, joints, limits, masses, inertias, collision parts and what was changed or "
-        "guessed: proveout assets inspect FILE [--picture OUT.png]",
+        "guessed, or the roads of a map: proveout assets inspect FILE [--picture OUT.png]",
     )  # fmt: skip
     from proveout.training.cli.arguments import UsageError
     from proveout.training.cli.streams import quiet_stdout
@@ -91,18 +96,53 @@ def _inspect(arguments: list[str], prog: str) -> int:
         if flags.picture.suffix.lower() != ".png":
             raise UsageError(f"--picture {flags.picture} must end in .png")
         check_output(flags.picture, "--picture")
+    is_map = source.lower().endswith(".xodr")
+    if is_map and _without_pictures(flags) != InspectFlags():
+        raise UsageError("a map takes --picture and --json; the other flags are for robots")
     with quiet_stdout(flags.json) as emit:
-        from proveout.assets.importer.report import describe, table
-
-        robot = _load(source, flags)
-        emit(dump_json(describe(robot)) if flags.json else table(robot))
+        told = _map_told if is_map else _robot_told
+        description, text, draw = told(source, flags)
+        emit(dump_json(description) if flags.json else text)
         if flags.picture is not None:
-            from proveout.training.robots.picture import write_picture
+            from proveout.training.robots.picture import write_image
 
-            write_picture(robot, flags.picture)
+            write_image(draw(), flags.picture)
             if not flags.json:
                 emit(f"picture: {flags.picture}")
     return 0
+
+
+def _without_pictures(flags: InspectFlags) -> InspectFlags:
+    return replace(flags, picture=None, json=False)
+
+
+def _robot_told(source: str, flags: InspectFlags) -> tuple[Any, str, Callable[[], Any]]:
+    """What is in a robot, as numbers and as text, and what draws it."""
+    from proveout.assets.importer.report import describe, table
+
+    robot = _load(source, flags)
+
+    def draw() -> Any:
+        from proveout.training.robots.picture import robot_picture
+
+        return robot_picture(robot)
+
+    return describe(robot), table(robot), draw
+
+
+def _map_told(source: str, flags: InspectFlags) -> tuple[Any, str, Callable[[], Any]]:
+    """What is on a map, as numbers and as text, and what draws it."""
+    from proveout.assets.opendrive.report import describe, table
+    from proveout.assets.opendrive.road_map import load_road
+
+    road_map = load_road(source, surface=flags.picture is not None)
+
+    def draw() -> Any:
+        from proveout.envs.driving.map_picture import map_picture
+
+        return map_picture(road_map.network)
+
+    return describe(road_map), table(road_map), draw
 
 
 def _convert(arguments: list[str], prog: str) -> int:
@@ -178,11 +218,8 @@ def _parse(
     arguments: list[str], kind: type, prog: str, text: str, *, several: bool = False
 ) -> tuple[Any, Any]:
     """Split the files that come first from the flags."""
-    from proveout.training.cli.arguments import UsageError, build, combine, mirror, parse
+    from proveout.training.cli.files_first import files_and_flags
 
-    count = next((i for i, a in enumerate(arguments) if a.startswith("-")), len(arguments))
-    files, rest = arguments[:count], arguments[count:]
-    told = parse(rest, combine(mirror(kind, kind())), prog=prog, description=f"  {text}")
-    if not files or (len(files) > 1 and not several):
-        raise UsageError(f"`{prog}` needs {'folders' if several else 'one robot'} first")
-    return (files if several else files[0]), build(kind, told.flags)
+    wanted = "folders" if several else "one file"
+    files, flags = files_and_flags(arguments, kind, prog, text, wanted, several=several)
+    return (files if several else files[0]), flags

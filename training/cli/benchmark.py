@@ -30,6 +30,7 @@ class BenchmarkFlags:
     num_envs: int = flag(1024, "stepped together", "worlds")
     workers: int | None = flag(None, "on the CPU; None: all cores", "processes")
     device: str = flag("auto", "auto, cpu or cuda:N")
+    physics: str = flag("warp", "warp, or c for MuJoCo C on the CPU")
     seconds: float = flag(10.0, "for physics and env.step together", "s")
     training: bool = flag(True, "also measure training with stock PPO")
     seed: int = flag(0, "of the worlds and the random actions")
@@ -56,6 +57,7 @@ def run(arguments: Sequence[str], prog: str, text: str) -> int:
             num_envs=flags.num_envs,
             device=flags.device,
             workers=flags.workers,
+            physics=flags.physics,
         )
         result = benchmark(spec, seconds=flags.seconds, training=flags.training, seed=flags.seed)
         emit(dump_json(result) if flags.json else table(result))

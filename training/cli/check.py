@@ -27,6 +27,7 @@ class CheckFlags:
     steps: int = flag(200, "of a roll-out; episodes should end within it", "steps")
     workers: int | None = flag(None, "on the CPU; None: all cores", "processes")
     device: str = flag("auto", "auto, cpu or cuda:N")
+    physics: str = flag("warp", "warp, or c for MuJoCo C on the CPU")
 
 
 def run(arguments: Sequence[str], prog: str, text: str) -> int:
@@ -41,11 +42,16 @@ def run(arguments: Sequence[str], prog: str, text: str) -> int:
     assert env_id is not None
     # Worlds that end at different times show more than worlds that all end together.
     spec = VectorEnvSpec(
-        env_id, config, device=flags.device, workers=flags.workers, phase_spread=1.0
+        env_id,
+        config,
+        device=flags.device,
+        workers=flags.workers,
+        physics=flags.physics,
+        phase_spread=1.0,
     )
 
     # What only has a task's face, as of another simulator, has no hooks to try.
-    task: Any = make_task(env_id, config)
+    task: Any = make_task(env_id, config, physics=flags.physics)
 
     def make(num_envs: int = flags.num_envs, workers: int | None = flags.workers) -> Any:
         return make_vector_env(dataclasses.replace(spec, num_envs=num_envs, workers=workers))

@@ -32,12 +32,21 @@ class PlayFlags:
     episodes: int = flag(3, "of each world", "episodes")
     num_envs: int = flag(1, "shown side by side", "worlds", high=64)
     seed: int = flag(0, "of the worlds", high=MAX_SEED)
+    physics: str | None = flag(
+        None, "warp, or c for MuJoCo C on the CPU; None: the RUN's own, or warp"
+    )
     trust_pickle: bool = flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
 
 
 def run(arguments: Sequence[str], prog: str, text: str) -> int:
     """Watch a policy."""
-    from proveout.training.cli.targets import parse_with_config, policy_text, resolve, take_target
+    from proveout.training.cli.targets import (
+        parse_with_config,
+        physics_of,
+        policy_text,
+        resolve,
+        take_target,
+    )
     from proveout.training.evaluation.play import episode_lines, play, play_in_window
     from proveout.training.evaluation.policy_source import PolicySource
     from proveout.training.run.failures import check_output
@@ -52,10 +61,11 @@ def run(arguments: Sequence[str], prog: str, text: str) -> int:
     )
     if flags.video is not None:
         check_output(flags.video, "--video")
+    physics = physics_of(flags.physics, run)
+    spec = VectorEnvSpec(env_id, config, num_envs=flags.num_envs, physics=physics)
     if flags.window:
-        play_in_window(source, env_id, config, episodes=flags.episodes, seed=flags.seed)
+        play_in_window(source, spec, episodes=flags.episodes, seed=flags.seed)
         return 0
-    spec = VectorEnvSpec(env_id, config, num_envs=flags.num_envs)
     told = play(
         source, spec, video=flags.video, episodes=flags.episodes, seed=flags.seed, shown=True
     )

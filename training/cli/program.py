@@ -25,12 +25,18 @@ COMMANDS = {
         "train ENV | --resume RUN",
         "train a policy; every field of the environment's config is a flag",
     ),
+    "tune": ("tune ENV", "search hyper-parameters, and compare the best with the preset"),
     "evaluate": ("evaluate RUN | ENV --policy P", "success rate with its 95 % interval, and KPIs"),
     "sweep": (
         "sweep ENV --vary NAME=LOW:HIGH:COUNT | STUDY.toml",
         "a policy over a space of parameters, one world a row; init, replay, report, query",
     ),
+    "runs": ("runs [--diff A B]", "list, compare, tag and prune runs and studies; cards"),
     "play": ("play RUN | ENV --policy P", "watch a policy: a video, or a window"),
+    "view": (
+        "view RUN | ENV",
+        "a live page in the browser: watch, ask and change running worlds",
+    ),
     "benchmark": (
         "benchmark ENV | training --env ENV",
         "speed, as a share of bare physics; what training costs beyond it",
@@ -45,6 +51,10 @@ COMMANDS = {
     "assets": (
         "assets inspect|convert|survey ...",
         "look into a robot file, write it as clean MJCF, try many",
+    ),
+    "scenario": (
+        "scenario count|inspect|convert|survey ...",
+        "OpenSCENARIO: count the rows of files, look into one, write a row, try many",
     ),
     "capacities": ("capacities ENV", "measure the room that contacts and constraints need"),
 }

@@ -27,6 +27,7 @@ HELP = Help(
         "proveout sweep init proveout/Reach-v0 --out study.toml",
         "proveout sweep study.toml --out runs/sweeps/first",
         "proveout sweep --resume runs/sweeps/first",
+        "proveout sweep study.toml --engine ray --address auto",
         "proveout sweep report runs/sweeps/first",
         "proveout sweep query runs/sweeps/first 'select policy, avg(length) from rows group by 1'",
         "proveout sweep replay runs/sweeps/first --row 6b53ce5598115386 --video row.mp4",
@@ -42,6 +43,8 @@ class MachineFlags:
     num_envs: int | None = flag(None, "None: chosen by the number of rows", "worlds")
     device: str = flag("auto", "auto, cpu or cuda:N")
     workers: int | None = flag(None, "on the CPU; None: all cores", "processes")
+    engine: str = flag("in-process", "in-process; ray: batches on a Ray cluster")
+    address: str | None = flag(None, "of a cluster: auto, HOST:PORT; None: one of these cores")
     limit: int = flag(1_000_000, "refuse a study with more", "rows", high=10**12)
     trust_pickle: bool = flag(False, "unpickle a .zip of Stable-Baselines3: it can run any code")
     json: bool = flag(False, "print one JSON object and nothing else")
@@ -59,6 +62,12 @@ class SweepFlags(MachineFlags):
     sampling_seed: int = flag(0, "of what is drawn", high=MAX_SEED)
     kpis: str = flag("", "to keep, with commas; empty: all")
     same_starts: bool = flag(False, "all points begin in the same states")
+    stop: str = flag("", "a point ends at this width of its intervals: success=0.1,energy=5")
+    stop_every: int = flag(50, "between two looks at a point", "episodes", high=10**9)
+    series: str = flag("", "signals to keep as time series: observation,reward,engine/qpos")
+    series_rate: float = flag(0.0, "of them; 0: every control step", "Hz")
+    series_episodes: int = flag(1, "of each point, policy and seed; 0: all", "episodes")
+    series_only: str = flag("all", "all, failed, succeeded or invalid rows of these")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +142,12 @@ def _from_flags(target: str | None, vary: list[str], rest: list[str], prog: str,
         seeds=(flags.seed,),
         kpis=_listed(flags.kpis),
         same_starts=flags.same_starts,
-    )
+        stop=_stop(flags),
+        series={
+            "signals": _listed(flags.series), "rate": flags.series_rate,
+            "episodes": flags.series_episodes, "only": flags.series_only,
+        } if flags.series else None,
+    )  # fmt: skip
     return _sweep(study, flags)
 
 
@@ -176,6 +190,8 @@ def _sweep(study: Any, flags: Any) -> int:
             device=flags.device,
             workers=flags.workers,
             trust_pickle=flags.trust_pickle,
+            engine=flags.engine,
+            address=flags.address,
         )
         told = run_study(study, flags.out, machine=machine, limit=flags.limit, shown=True)
         valid = told["run"] - told["invalid"] + told["done_before"]
@@ -192,6 +208,8 @@ def _sentence(told: dict[str, Any]) -> str:
     text = f"{told['rows']:,} rows in {told['folder']}: {told['run']:,} run now"
     if told["run"]:
         text += f" in {told['seconds']:.1f} s ({told['rows_per_s']:,.0f} rows/s)"
+    if told["spared"]:
+        text += f". {told['spared']:,} were not needed: their intervals are narrow enough"
     if told["invalid"]:
         why = "; ".join(f"{words} ({count})" for words, count in told["invalid_reasons"].items())
         text += f". {told['invalid']:,} are invalid and not counted: {why}"
@@ -326,6 +344,20 @@ def _changes(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         elif value != default.get(name):
             found[name] = value
     return found
+
+
+def _stop(flags: Any) -> dict[str, Any] | None:
+    """What --stop asks for: outcomes and widths."""
+    widths: dict[str, float] = {}
+    for one in _listed(flags.stop):
+        name, sign, width = one.partition("=")
+        try:
+            widths[name.strip()] = float(width)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise _usage(f"--stop {one}: OUTCOME=WIDTH expected, such as success=0.1")
+    return {"widths": widths, "every": flags.stop_every} if flags.stop else None
 
 
 def _listed(text: str) -> list[str]:

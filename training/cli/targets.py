@@ -118,7 +118,11 @@ def take_env(arguments: Sequence[str], prog: str, kind: type) -> tuple[str | Non
     return env_id, rest
 
 
-def take_value(arguments: Sequence[str], flag: str) -> tuple[str, list[str]]:
+def take_value(
+    arguments: Sequence[str],
+    flag: str,
+    wanted: str = "a run directory: proveout train --resume RUN",
+) -> tuple[str, list[str]]:
     """Return a flag's value and the arguments without both."""
     rest = list(arguments)
     if sum(argument.partition("=")[0] == flag for argument in rest) > 1:
@@ -128,7 +132,7 @@ def take_value(arguments: Sequence[str], flag: str) -> tuple[str, list[str]]:
             return argument.partition("=")[2], rest[:i] + rest[i + 1 :]
         if argument == flag and i + 1 < len(rest) and not rest[i + 1].startswith("-"):
             return rest[i + 1], rest[:i] + rest[i + 2 :]
-    raise UsageError(f"{flag} needs a run directory: proveout train --resume RUN")
+    raise UsageError(f"{flag} needs {wanted}")
 
 
 def resolve(target: str | None) -> tuple[str | None, Run | None, Any]:
@@ -148,6 +152,11 @@ def resolve(target: str | None) -> tuple[str | None, Run | None, Any]:
         )
     task_class(target)
     return target, None, None
+
+
+def physics_of(given: str | None, run: Run | None) -> str:
+    """Return which physics is meant: what is asked for, or that of the run."""
+    return given or (run.physics if run is not None else "warp")
 
 
 def policy_text(given: str | None, run: Run | None, default: str | None, prog: str) -> str:

@@ -54,7 +54,8 @@ def evaluate(
         `invalid_worlds`, `invalid_reasons` (words -> episodes), `kpis` (name -> mean, std, unit,
         episodes), `reward_terms` (name -> mean of the raw term over the steps of an episode),
         `terminated_rate` (share of episodes that ended before their time), `return_mean`,
-        `return_std`, `length_mean`, `env_id`, `seed`, `num_envs`, `device`, `workers`, `seconds`.
+        `return_std`, `length_mean`, `env_id`, `physics`, `seed`, `num_envs`, `device`, `workers`,
+        `seconds`.
         A figure that no episode gave is None.
 
     Raises:
@@ -108,6 +109,7 @@ def evaluate_episodes(
             invalid_worlds=len(bits),
             invalid_reasons=Invalid.count(bits),
             env_id=spec.env_id,
+            physics=spec.physics,
             seed=seed,
             num_envs=worlds,
             device=str(env.unwrapped.device),

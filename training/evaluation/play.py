@@ -17,7 +17,7 @@ from proveout.envs.core.invalid import Invalid
 from proveout.training.evaluation.policy_source import Policy, PolicySource, actions_of, load_policy
 from proveout.training.evaluation.video import tile, write_video
 from proveout.training.run.progress import Progress
-from proveout.training.tasks import VectorEnvSpec, make_vector_env, task_class
+from proveout.training.tasks import VectorEnvSpec, make_vector_env
 
 
 def play(
@@ -115,22 +115,19 @@ def _frames(
         progress.update(len(told), {"frames": str(frame)} if drawn else None)
 
 
-def play_in_window(
-    source: PolicySource, env_id: str, config: Any, *, episodes: int, seed: int
-) -> None:
+def play_in_window(source: PolicySource, spec: VectorEnvSpec, *, episodes: int, seed: int) -> None:
     """Show one world in a window until the episodes are over or the window is closed.
 
     The policy is loaded for the vector environment of one world, then acts on the single one.
     """
     import gymnasium
 
-    task_class(env_id)
-    vector = make_vector_env(VectorEnvSpec(env_id, config, num_envs=1, device="cpu", workers=1))
+    vector = make_vector_env(replace(spec, num_envs=1, device="cpu", workers=1))
     try:
         policy = load_policy(source, vector)
     finally:
         vector.close()
-    env = gymnasium.make(env_id, config=config, render_mode="human")
+    env = gymnasium.make(spec.env_id, config=spec.config, physics=spec.physics, render_mode="human")
     try:
         for episode in range(episodes):
             observation, _ = env.reset(seed=seed + episode)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from proveout.envs.core.invalid import explained
+from proveout.envs.core.task import PHYSICS
 from proveout.training.evaluation.episodes import Episodes
 
 # Standard normal quantile of a two-sided 95 % interval.
@@ -30,6 +31,15 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == trials else min(1.0, centre + half)
     return low, high
+
+
+def wilson_widths(successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
+    """Widths of those intervals, upper less lower end, for arrays of counts; 1 without a trial."""
+    number = np.maximum(trials, 1)
+    rate = successes / number
+    z2 = _Z95**2 / number
+    spread = np.sqrt(rate * (1.0 - rate) / number + z2 / (4.0 * number))
+    return np.where(trials < 1, 1.0, 2.0 * _Z95 / (1.0 + z2) * spread)
 
 
 def evaluation_worlds(episodes: int, most: int = _MAX_WORLDS) -> int:
@@ -84,15 +94,31 @@ def kpi_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def sim_to_sim(trained: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return what a policy is worth in the physics of its training and in another, in words."""
+    parts = [
+        f"{_success(result)} with {PHYSICS[result.get('physics', 'warp')]}"
+        for result in (trained, other)
+        if result["episodes"]
+    ]
+    return f"Sim to sim: success {' and '.join(parts)}."
+
+
+def _success(result: dict[str, Any]) -> str:
+    low, high = result["success_interval"]
+    return f"{result['success_rate']:.3f} (95 % interval {low:.3f} to {high:.3f})"
+
+
 def sentence(result: dict[str, Any]) -> str:
     """Return an evaluation in words."""
     invalid, why = result["invalid_worlds"], explained(result["invalid_reasons"], result["env_id"])
     if not result["episodes"]:
         return f"No valid episode: all {invalid} were invalid: {why}"
-    low, high = result["success_interval"]
+    physics = result.get("physics", "warp")
+    stepped = "" if physics == "warp" else f" with {PHYSICS[physics]}"
     text = (
-        f"Success {result['success_rate']:.3f} (95 % interval {low:.3f} to {high:.3f}) over "
-        f"{result['episodes']} episodes, mean return {result['return_mean']:.2f}"
+        f"Success {_success(result)} over {result['episodes']} episodes{stepped}, mean return "
+        f"{result['return_mean']:.2f}"
     )
     if invalid:
         return f"{text}. {invalid} further episodes were invalid and are not counted: {why}"

@@ -10,6 +10,7 @@ from proveout.training.distributed.ranks import Ranks
 from proveout.training.evaluation.evaluate import evaluate
 from proveout.training.evaluation.statistics import kpi_lines, sentence
 from proveout.training.learn.settings import TrainConfig
+from proveout.training.run.cost import cost_line, total_cost
 from proveout.training.run.directory import EVALUATION, POLICY, VIDEO, Run
 from proveout.training.run.json_files import write_json
 from proveout.training.run.progress import say
@@ -22,6 +23,9 @@ def finish(
     """Evaluate and film the finished policy."""
     facts = run.manifest["policies"][digest]
     say(f"Trained {facts['num_timesteps']} samples in {facts['training_seconds']:.1f} s.")
+    cost = cost_line(total_cost(run.manifest.get("cost", [])))
+    if cost:
+        say(f"{cost}, with making the worlds.")
     try:
         _evaluate_and_film(run, policy, digest, spec, settings, device)
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ from typing import Any
 
 from proveout.assets.files.errors import unknown
 from proveout.envs.core.errors import ConfigError, RunError
+from proveout.envs.core.task import PHYSICS
 from proveout.training.evaluation.evaluate import DEFAULT_EPISODES
 from proveout.training.run.directory import MANIFEST, Run
 from proveout.training.run.failures import one_line
@@ -38,6 +39,7 @@ class TrainConfig:
     workers: int | None = _option(
         None, "processes", "of each rank's worlds on the CPU; None: the rank's share of the cores"
     )
+    physics: str = _option("warp", "", "warp, or c for MuJoCo C on the CPU")
     # Measured on two busy cores, 128-128 network: minibatch of 2048 in 11 ms with one thread, 65 ms
     # with two, as torch's threads wait for each other while the workers hold the cores.
     torch_threads: int = _option(1, "threads", "of the networks on the CPU")
@@ -51,7 +53,7 @@ class TrainConfig:
         500_000, "samples", "of the warm start, over all worlds and roll-outs"
     )
     warm_start_rounds: int = _option(
-        8, "rounds", "in which the clone acts and the expert corrects it; 0: it only imitates"
+        60, "rounds", "in which the clone acts and the expert corrects it; 0: it only imitates"
     )
     checkpoint_interval: float = _option(30.0, "s", "time between two checkpoints")
     evaluation_episodes: int = _option(
@@ -68,6 +70,8 @@ class TrainConfig:
                 f"checkpoint_interval must be a positive time in seconds, "
                 f"got {self.checkpoint_interval}."
             )
+        if self.physics not in PHYSICS:
+            raise unknown("physics", self.physics, PHYSICS)
         if self.torch_threads < 1:
             raise ConfigError(f"torch_threads must be at least 1, got {self.torch_threads}.")
         if self.warm_start is not None and self.warm_start not in WARM_STARTS:
@@ -84,6 +88,11 @@ class TrainConfig:
             raise ConfigError(
                 f"evaluation_episodes must not be negative, got {self.evaluation_episodes}."
             )
+
+    @property
+    def worlds_device(self) -> str:
+        """The device, where "auto" leaves no choice: "cpu" for worlds of MuJoCo C."""
+        return "cpu" if (self.physics, self.device) == ("c", "auto") else self.device
 
 
 @dataclass(frozen=True, kw_only=True)

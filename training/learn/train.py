@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from proveout.envs.core.device import resolve_device
 from proveout.envs.core.errors import ConfigError, ProveoutError, RunError
 from proveout.training.distributed.joining import joined
 from proveout.training.distributed.ranks import Ranks
@@ -22,6 +23,7 @@ from proveout.training.learn.learning import train_policy
 from proveout.training.learn.settings import ResumeConfig, TrainConfig, settings_of
 from proveout.training.learn.warm_start import check_warm_start
 from proveout.training.presets import Preset, make_preset, run_preset
+from proveout.training.run.cost import CostMeter
 from proveout.training.run.directory import POLICY, Run
 from proveout.training.run.failures import one_line
 from proveout.training.run.lock import working_on
@@ -80,7 +82,7 @@ def train(
             overrides[key] = getattr(settings, key)
     preset = make_preset(settings.algo, task.presets, overrides)
     check_warm_start(settings, env_id, task, config)
-    with joined(settings.algo, settings.device) as ranks, contextlib.ExitStack() as held:
+    with joined(settings.algo, settings.worlds_device) as ranks, contextlib.ExitStack() as held:
         made: Run | None = None
         if ranks.first:
             manifest = {
@@ -114,7 +116,7 @@ def resume(
     """
     run = Run.open(folder)
     changes = changes or ResumeConfig()
-    algo, device = run.manifest["algo"], settings_of(run, changes).device
+    algo, device = run.manifest["algo"], settings_of(run, changes).worlds_device
     with joined(algo, device) as ranks, contextlib.ExitStack() as held:
         last: Path | None = None
         if ranks.first:
@@ -195,6 +197,11 @@ def _storage_told(run: Run) -> Iterator[None]:
         threading.excepthook = usual
 
 
+def _costs(run: Run, meter: CostMeter, steps: int) -> list[dict[str, Any]]:
+    """What the sessions of a run have cost, with the one that ends now."""
+    return [*run.manifest.get("cost", []), meter.told(max(steps, 0))]
+
+
 def _learn(
     run: Run,
     config: Any,
@@ -206,7 +213,7 @@ def _learn(
     """Train and save together; evaluate and film on the first rank."""
     from proveout.training.sb3.callbacks.loop import StopRequested, StopSignals
 
-    device = ranks.device(settings.device)
+    device = ranks.device(settings.worlds_device)
     spec = VectorEnvSpec(
         run.env_id,
         config,
@@ -217,19 +224,25 @@ def _learn(
         phase_spread=1.0,
         # Where the actions are made on the worlds' own device, they stay there.
         array_type="torch" if settings.algo.startswith("tensor_") else "numpy",
+        physics=settings.physics,
     )
     import torch
 
     ranks.say(f"Run directory: {run.folder}")
     torch.set_num_threads(usable_threads(settings.torch_threads))
     with StopSignals(shown=ranks.first) as signals:
+        meter = CostMeter(resolve_device(device).alias)
+        first = int(start.name) if start is not None else 0
         try:
-            with _storage_told(run):
+            with _storage_told(run), meter:
                 policy, device, digest = train_policy(
                     run, preset, settings, spec, start, signals, ranks
                 )
+            reached = run.manifest["policies"][digest]["num_timesteps"] if ranks.first else 0
         except StopRequested as stop:
-            run.update(state="interrupted")
+            last = checkpoints.latest_checkpoint(run.checkpoints) if ranks.first else None
+            steps = int(last.name) - first if last is not None else 0
+            run.update(state="interrupted", cost=_costs(run, meter, steps))
             ranks.leave()  # a rank that ended now would end the one that still writes
             command = ranks.resume_command(run.folder)
             raise TrainingInterrupted(run, stop.signal_number, command) from None
@@ -240,6 +253,7 @@ def _learn(
         ranks.leave()
     if not ranks.first:
         return run
+    run.update(cost=_costs(run, meter, reached - first))
     spec = replace(spec, phase_spread=0.0, workers=settings.workers, array_type="numpy")
     with _storage_told(run):
         return finish(run, policy, digest, spec, settings, device)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from proveout.training.bridges.optional import optional_module
 from proveout.training.run.json_files import plain
+from proveout.training.run.optional import optional_module
 
 _FOLDER = Path(__file__).parent
 

@@ -65,13 +65,12 @@ def robot_picture(robot: Robot, size: tuple[int, int] = (960, 720)) -> np.ndarra
     return renderer.render([pose])[0]
 
 
-def write_picture(robot: Robot, path: Path) -> None:
-    """Write the picture to a .png file."""
+def write_image(image: np.ndarray, path: Path) -> None:
+    """Write a picture to a .png file."""
     import imageio.v3 as imageio
 
     from proveout.assets.files.atomic import atomic_path
 
-    image = robot_picture(robot)
     with atomic_path(path) as temporary:
         imageio.imwrite(temporary, image)
 

@@ -12,6 +12,7 @@ import numpy as np
 from proveout.envs.core.errors import ConfigError
 from proveout.envs.core.finished import Finished
 from proveout.envs.core.invalid import Invalid
+from proveout.training.rows.series import SeriesRecorder
 
 _NONE = -1  # the row of a world that has none
 
@@ -82,6 +83,7 @@ class RowStream:
         act: Callable[[np.ndarray], np.ndarray],
         table: RowTable,
         rows: np.ndarray,
+        recorder: SeriesRecorder | None = None,
     ) -> None:
         """Prepare; nothing is reset yet.
 
@@ -90,10 +92,12 @@ class RowStream:
             act: Observations (N, O) to actions (N, A).
             table: Says how rows begin.
             rows: Numbers of the rows, in the order in which they begin, (n,) int.
+            recorder: Sees every step.
         """
         self.acting_seconds = self.stepping_seconds = 0.0
         self.steps = 0
         self._env, self._act, self._table, self._rows = env, act, table, rows
+        self._recorder = recorder
         self._core = env.unwrapped
         self._next = 0
         self._current, self._waiting = (np.full(env.num_envs, _NONE, np.int64) for _ in range(2))
@@ -133,7 +137,11 @@ class RowStream:
                 spoiled |= bad
                 actions = np.where(bad[:, None], np.float32(0), actions)
             acted = time.monotonic()
-            observation, _, terminated, truncated, info = env.step(actions)
+            if self._recorder is not None:
+                self._recorder.before(self._current, observation, actions)
+            observation, reward, terminated, truncated, info = env.step(actions)
+            if self._recorder is not None:
+                self._recorder.after(reward)
             now = time.monotonic()
             self.acting_seconds += acted - clock
             self.stepping_seconds += now - acted

@@ -15,6 +15,7 @@ from typing import Any
 
 from proveout.assets.files.atomic import write_atomic
 from proveout.envs.core.errors import ProveoutError, RunError
+from proveout.envs.core.task import PHYSICS
 from proveout.training.run.failures import one_line
 from proveout.training.run.files import cannot_write, read_bounded, refuse_other
 from proveout.training.run.json_files import read_json, write_json
@@ -24,15 +25,20 @@ from proveout.training.run.manifest import check_manifest
 MANIFEST = "manifest.json"
 POLICY = "policy.zip"
 EVALUATION = "evaluation.json"
+# In another physics than that of the training.
+OTHER_EVALUATIONS = {physics: f"evaluation_{physics}.json" for physics in PHYSICS}
 VIDEO = "video.mp4"
 CHECKPOINTS = "checkpoints"
 PROGRESS = "progress.csv"
 _MAX_POLICY_BYTES = 2 * 2**30
 # What is read and written in a run directory; a link would lead out of it.
-_NAMES = (MANIFEST, POLICY, EVALUATION, VIDEO, CHECKPOINTS, PROGRESS, f"{PROGRESS}.new", LOCK)
+_NAMES = (
+    *(MANIFEST, POLICY, EVALUATION, *OTHER_EVALUATIONS.values(), VIDEO, CHECKPOINTS),
+    *(PROGRESS, f"{PROGRESS}.new", LOCK),
+)
 # What `atomic_path` calls a file until it is whole.
 _LEFTOVER = re.compile(
-    r"\.(manifest|evaluation)-[a-z0-9_]{8}\.json"
+    r"\.(manifest|evaluation(_[a-z]+)?)-[a-z0-9_]{8}\.json"
     r"|\.policy-[a-z0-9_]{8}\.zip|\.video-[a-z0-9_]{8}\.mp4"
 )
 
@@ -129,6 +135,11 @@ class Run:
         return str(self.manifest["env_id"])
 
     @property
+    def physics(self) -> str:
+        """What stepped its worlds, a key of `envs.core.task.PHYSICS`."""
+        return str(self.manifest["train"].get("physics", "warp"))
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.folder / CHECKPOINTS
@@ -161,7 +172,15 @@ class Run:
         digest = hashlib.sha256(data).hexdigest()
         return SavedPolicy(path, data, digest, self.manifest.get("policies", {}).get(digest, {}))
 
-    def evaluation(self, policy: SavedPolicy | None = None) -> dict[str, Any] | None:
+    def evaluation_path(self, physics: str) -> Path:
+        """Return where an evaluation lies: of the run's own physics, or of another one."""
+        if physics == self.physics:
+            return self.folder / EVALUATION
+        return self.folder / OTHER_EVALUATIONS[physics]
+
+    def evaluation(
+        self, policy: SavedPolicy | None = None, physics: str | None = None
+    ) -> dict[str, Any] | None:
         """Return what evaluation.json says of a policy, or None.
 
         A file that measured another policy, or does not say which, counts as missing; a warning
@@ -169,8 +188,9 @@ class Run:
 
         Args:
             policy: The policy; None: the one that is there.
+            physics: In which it was measured; None: in that of its training.
         """
-        path = self.folder / EVALUATION
+        path = self.evaluation_path(physics or self.physics)
         if not path.is_file():
             return None
         told = read_json(path)
@@ -202,7 +222,7 @@ class Run:
         path = self.folder / POLICY
         try:
             write_atomic(path, data)
-            for name in (EVALUATION, VIDEO):
+            for name in (EVALUATION, *OTHER_EVALUATIONS.values(), VIDEO):
                 (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise cannot_write(path, error) from error

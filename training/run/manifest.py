@@ -9,6 +9,7 @@ from typing import Any
 
 from proveout.assets.files.errors import nearest
 from proveout.envs.core.errors import RunError
+from proveout.envs.core.task import PHYSICS
 
 # "started" until the policy is saved, "trained" until it is evaluated and filmed.
 STATES = ("started", "interrupted", "failed", "trained", "complete")
@@ -91,6 +92,7 @@ _OPTIONAL: dict[str, _Kind] = {
     "workers": _PROCESSES,
     "resumed": _OBJECTS,
     "warm_start": _OBJECT,
+    "cost": _OBJECTS,
     "policies": _OBJECT,
     # Earlier releases wrote these without telling of which policy: they are read by nobody.
     "num_timesteps": _SAMPLES,
@@ -104,6 +106,7 @@ _TRAIN: dict[str, _Kind] = {
     "seed": _whole(0, 2**32 - 1),
     "device": _TEXT,
     "workers": _or_null(_PROCESSES),
+    "physics": (f"one of {', '.join(PHYSICS)}", lambda v: v in PHYSICS),
     "torch_threads": _whole(1, 1024),
     "hyperparameters": _TEXTS,
     "warm_start": _or_null(("expert", lambda v: v == "expert")),

@@ -84,6 +84,12 @@ class Progress:
             flush=True,
         )
 
+    def expect(self, total: int) -> None:
+        """Give the work another end."""
+        self.total = total
+        if self._bar is not None:
+            self._bar.update(self._task, total=total)
+
     def _open_bar(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from proveout.training.bridges.optional import optional_module
 from proveout.training.evaluation.statistics import wilson_interval
+from proveout.training.run.optional import optional_module
 from proveout.training.sweep.space import Space
 
 SUCCESS = "success"
@@ -36,7 +36,8 @@ def outcome(cell: dict[str, Any], name: str) -> tuple[float, float, int]:
 def main_effect(cells: Sequence[dict[str, Any]], parameter: str, name: str) -> list[dict[str, Any]]:
     """The mean of an outcome at each value of a parameter, over all others.
 
-    A parameter of more than twelve numbers is cut into eight ranges with as many cells each.
+    A parameter of more than twelve numbers is cut into eight ranges with as many cells each. Cells
+    weigh the same, however many rows they have: one that ended early is no lesser point.
 
     Args:
         cells: Of one policy.
@@ -55,15 +56,16 @@ def main_effect(cells: Sequence[dict[str, Any]], parameter: str, name: str) -> l
         if not len(found):
             continue
         means, variances, counts = found.T
-        rows = counts.sum()
-        mean = float((means * counts).sum() / rows)
+        rows, mean = counts.sum(), float(means.mean())
         if drawn and len(found) > 1:
             half = _Z95 * float(np.sqrt(means.var(ddof=1) / len(found)))
             low, high = mean - half, mean + half
         elif name == SUCCESS:
-            low, high = wilson_interval(round(mean * rows), int(rows))
+            # Rows of cells as large as each other that would tell as much.
+            alike = round(len(means) ** 2 / (1.0 / counts).sum())
+            low, high = wilson_interval(round(mean * alike), alike)
         else:
-            half = _Z95 * float(np.sqrt((counts * variances).sum())) / rows
+            half = _Z95 * float(np.sqrt((variances / counts).sum())) / len(means)
             low, high = mean - half, mean + half
         if name == SUCCESS:
             low, high = max(low, 0.0), min(high, 1.0)

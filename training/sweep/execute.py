@@ -10,38 +10,33 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from proveout.envs.core.errors import (
-    ConfigError,
-    ModelError,
-    ProveoutError,
-    RunError,
-    WorkerError,
-)
-from proveout.training.evaluation.episodes import statistic_columns
-from proveout.training.evaluation.policy_source import PolicySource, load_policy
+from proveout.envs.core.device import resolve_device
+from proveout.envs.core.errors import ConfigError, ModelError, RunError, unknown
+from proveout.training.evaluation.policy_source import PolicySource
 from proveout.training.evaluation.statistics import evaluation_worlds
-from proveout.training.rows.acting import SteadyPolicy
-from proveout.training.rows.stream import Ended, RowStream
+from proveout.training.rows.stream import Ended
+from proveout.training.run.cost import CostMeter
 from proveout.training.run.lock import working_on
 from proveout.training.run.progress import Progress, say
 from proveout.training.run.provenance import provenance
+from proveout.training.sweep.batch import Delivery, Effort, refused, run_rows, sink_for
+from proveout.training.sweep.ledger import Ledger
 from proveout.training.sweep.plan import Group, Plan
-from proveout.training.sweep.store import RowWriter, Store
+from proveout.training.sweep.store import SERIES, Store
 from proveout.training.sweep.study import Study
 from proveout.training.tasks import VectorEnvSpec, make_vector_env
 
 DEFAULT_LIMIT = 1_000_000
-_MOST_WORLDS = 1024
-_ATTEMPTS = 3
-_PART_SECONDS = 10.0
-_PART_ROWS = 50_000
+MOST_WORLDS = 1024
+IN_PROCESS, RAY = "in-process", "ray"
+ENGINES = (IN_PROCESS, RAY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,25 +46,52 @@ class Machine:
     Attributes:
         num_envs: Worlds; 0: chosen here.
         device: "auto", "cpu" or "cuda:N".
-        workers: Processes on the CPU; None: all cores.
+        workers: Processes on the CPU; None: all cores. Of "in-process".
         trust_pickle: As in `PolicySource`.
+        engine: "in-process", or "ray" for batches on the nodes of a Ray cluster; there, `device`
+            "auto" is the CPU.
+        address: Of a cluster that runs, see `RayCluster`; None: one of this machine's cores.
     """
 
     num_envs: int = 0
     device: str = "auto"
     workers: int | None = None
     trust_pickle: bool = False
+    engine: str = IN_PROCESS
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what goes together.
+
+        Raises:
+            ConfigError, UnknownNameError: As the message says.
+        """
+        if self.engine not in ENGINES:
+            raise unknown("engine", str(self.engine), ENGINES)
+        if self.address is not None and self.engine != RAY:
+            raise ConfigError("an address belongs to the engine ray; give --engine ray")
+        if self.workers is not None and self.engine == RAY:
+            raise ConfigError("workers are of the engine in-process; Ray has its own")
 
 
 @dataclass
 class _Session:
-    """What one process has done."""
+    """What this call has done, and where it goes."""
 
+    store: Store
+    ledger: Ledger
     rows: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
-    steps: int = 0
-    acting: float = 0.0
-    stepping: float = 0.0
+    effort: Effort = field(default_factory=Effort)
+    nodes: Counter[str] = field(default_factory=Counter)
+
+    def accept(self, delivery: Delivery) -> None:
+        """Write rows; their series first, as a row that is there counts as done."""
+        if delivery.series is not None:
+            self.store.append(delivery.series, SERIES)
+        self.store.append(delivery.table)
+        self.ledger.note(delivery.rows, delivery.table)
+        self.rows += len(delivery.rows)
 
 
 def run_study(
@@ -91,9 +113,10 @@ def run_study(
         shown: Tell progress on standard error.
 
     Returns:
-        JSON data: `folder`, `rows` of the study, `done_before`, `run` now, `invalid` of these,
-        `invalid_reasons`, `stale`, `damaged_parts`, `seconds`, `rows_per_s`, `steps_per_s`,
-        `acting_seconds`, `stepping_seconds`.
+        JSON data: `folder`, `rows` of the study, `done_before`, `run` now, `spared` by the stop
+        rule, `invalid` of those that were run, `invalid_reasons`, `stale`,
+        `damaged_parts`, `seconds`, `rows_per_s`, `steps_per_s`, `acting_seconds`,
+        `stepping_seconds`.
 
     Raises:
         ConfigError: Too many rows; or as the environment says.
@@ -141,27 +164,27 @@ def default_folder(study: Study) -> Path:
 def _run(
     store: Store, plan: Plan, before: dict[str, Any], machine: Machine, shown: bool
 ) -> dict[str, Any]:
-    done = store.done()
-    damaged = store.damaged()
-    ids = plan.ids(np.arange(len(plan)))
-    missing = np.flatnonzero(~np.isin(ids, done))
-    stale = int((~np.isin(done, ids)).sum())
+    ledger = Ledger.of(plan, store)
+    damaged, there = store.damaged(), ledger.there()
     if shown:
-        _tell_what_is_there(store, plan, before, len(plan) - len(missing), stale, damaged)
+        _tell_what_is_there(store, plan, before, there, ledger.stale, damaged)
     about = provenance(sys.argv)
     store.manifest["sessions"] = [*store.manifest["sessions"], about]
     store.save_manifest()
-    session, began = _Session(), time.monotonic()
+    session, began = _Session(store, ledger), time.monotonic()
+    here = "cpu" if machine.engine == RAY else machine.device
+    meter = CostMeter(resolve_device(here).alias)
     state = "interrupted"
     try:
         with (
+            meter,
             _ending_signals(),
-            Progress(
-                "sweep", len(plan), unit="rows", start=len(plan) - len(missing), shown=shown
-            ) as progress,
+            Progress("sweep", len(plan), unit="rows", start=there, shown=shown) as progress,
         ):
-            for group in plan.groups():
-                _run_group(store, plan, group, missing, machine, session, progress)
+            if machine.engine == RAY:
+                _run_there(plan, ledger, machine, session, progress)
+            else:
+                _run_here(plan, ledger, machine, session, progress)
         state = "complete"
     except (KeyboardInterrupt, SystemExit):
         if shown:
@@ -173,23 +196,30 @@ def _run(
     finally:
         seconds = time.monotonic() - began
         about["rows"], about["seconds"] = session.rows, seconds
+        about["engine"] = machine.engine
+        if machine.engine == IN_PROCESS:  # other nodes are not measured
+            about["cost"] = meter.told(session.effort.steps)
+        if session.nodes:
+            about["nodes"] = dict(session.nodes)
         store.manifest["state"] = state
         with contextlib.suppress(RunError) if state != "complete" else contextlib.nullcontext():
             store.save_manifest()
+    effort = session.effort
     return {
         "folder": str(store.folder),
         "rows": len(plan),
-        "done_before": len(plan) - len(missing),
+        "done_before": there,
         "run": session.rows,
+        "spared": int((~ledger.wanted()).sum()),
         "invalid": sum(session.invalid.values()),
         "invalid_reasons": dict(session.invalid.most_common()),
-        "stale": stale,
+        "stale": ledger.stale,
         "damaged_parts": damaged,
         "seconds": seconds,
         "rows_per_s": session.rows / max(seconds, 1e-9),
-        "steps_per_s": session.steps / max(session.stepping + session.acting, 1e-9),
-        "acting_seconds": session.acting,
-        "stepping_seconds": session.stepping,
+        "steps_per_s": effort.steps / max(effort.stepping + effort.acting, 1e-9),
+        "acting_seconds": effort.acting,
+        "stepping_seconds": effort.stepping,
     }
 
 
@@ -213,19 +243,59 @@ def _tell_what_is_there(
         say("The rows that are there were made with other versions of packages; see manifest.json.")
 
 
+def _run_here(
+    plan: Plan, ledger: Ledger, machine: Machine, session: _Session, progress: Progress
+) -> None:
+    """Run what is missing in this process and its workers, one environment after the other."""
+
+    def told(ended: Ended) -> None:
+        session.invalid.update(reason for reason in ended.reason if reason)
+        progress.update(progress.done + len(ended), {"invalid": str(sum(session.invalid.values()))})
+
+    for group in plan.groups():
+        _run_group(plan, group, ledger, machine, session, told)
+        progress.expect(int(ledger.wanted().sum()))
+
+
+def _run_there(
+    plan: Plan, ledger: Ledger, machine: Machine, session: _Session, progress: Progress
+) -> None:
+    """Run what is missing on a Ray cluster."""
+    from proveout.training.sweep.ray_batches import run_on_ray
+
+    def accept(delivery: Delivery, effort: Effort, node: str) -> None:
+        session.accept(delivery)
+        session.invalid.update(delivery.invalid)
+        session.effort.add(effort)
+        if node:
+            session.nodes[node] += len(delivery.rows)
+        progress.update(
+            progress.done + len(delivery.rows), {"invalid": str(sum(session.invalid.values()))}
+        )
+        if plan.study.stop is not None:
+            progress.expect(int(ledger.wanted().sum()))
+
+    run_on_ray(plan, ledger, machine.address, machine, accept)
+
+
 def _run_group(
-    store: Store,
     plan: Plan,
     group: Group,
-    missing: np.ndarray,
+    ledger: Ledger,
     machine: Machine,
     session: _Session,
-    progress: Progress,
+    told: Callable[[Ended], None],
 ) -> None:
-    rows = missing[np.isin(plan.parts_of(missing)[0], group.cells)]
+    def missing(policy: int | None = None) -> np.ndarray:
+        rows = ledger.missing()
+        cells, policies = plan.parts_of(rows)[:2]
+        mine = np.isin(cells, group.cells)
+        return rows[mine if policy is None else mine & (policies == policy)]
+
+    rows = missing()
     if not len(rows):
         return
-    worlds = machine.num_envs or evaluation_worlds(len(rows), _MOST_WORLDS)
+    worlds = machine.num_envs or evaluation_worlds(len(rows), MOST_WORLDS)
     spec = VectorEnvSpec(
         plan.study.env, group.config, num_envs=worlds, device=machine.device,
         workers=machine.workers,
@@ -236,119 +306,22 @@ def _run_group(
             env = make_vector_env(spec)
         except ModelError as error:  # such as a robot that cannot be read
             reason = str(error)
-    if env is None:
-        sink = _Sink(store, RowWriter(plan, ()), session, progress)
-        sink.take(_refused(rows, reason), np.ones(len(rows), int))
-        sink.flush()
-        return
+    sink = sink_for(env, plan, session.accept, told)
     try:
-        sink = _Sink(store, RowWriter(plan, statistic_columns(env)), session, progress)
-        policies = plan.parts_of(rows)[1]
-        for number, text in enumerate(plan.study.policies):
-            mine = rows[policies == number]
-            if len(mine):
-                source = PolicySource(text, machine.trust_pickle)
-                env = _run_policy(env, spec, source, plan, mine, sink, session)
-    finally:
-        env.close()
-
-
-def _run_policy(
-    env: Any,
-    spec: VectorEnvSpec,
-    source: PolicySource,
-    plan: Plan,
-    rows: np.ndarray,
-    sink: _Sink,
-    session: _Session,
-) -> Any:
-    """Run the rows of one policy in an environment; return it, or the one that replaced it."""
-    attempts: Counter[int] = Counter()
-    left = rows
-    while True:
-        try:
-            policy = load_policy(source, env)
-        except ProveoutError:
-            sink.flush()
-            raise
-        size = int(env.single_observation_space.shape[0])
-        stream = RowStream(env, SteadyPolicy(policy, size), plan, left)
-        ended: list[np.ndarray] = [np.zeros(0, np.int64)]
-        try:
-            for batch in stream:
-                ended.append(batch.row)
-                sink.take(batch, np.array([1 + attempts[int(row)] for row in batch.row]))
-            return env
-        except WorkerError:
-            attempts.update(stream.in_flight().tolist())
-            if max(attempts.values(), default=_ATTEMPTS) >= _ATTEMPTS:
-                raise
-            left = left[~np.isin(left, np.concatenate(ended))]
-            env.close()
-            env = make_vector_env(spec)
-        finally:
-            session.steps += stream.steps
-            session.acting += stream.acting_seconds
-            session.stepping += stream.stepping_seconds
-            sink.flush()
-
-
-def _refused(rows: np.ndarray, reason: str) -> Ended:
-    number = len(rows)
-    return Ended(
-        row=rows,
-        valid=np.zeros(number, bool),
-        reason=[reason] * number,
-        terminated=np.zeros(number, bool),
-        statistics=np.zeros((number, 0), np.float32),
-        wall_seconds=np.zeros(number),
-    )
-
-
-class _Sink:
-    """Collects rows that are done, and writes a part now and then."""
-
-    def __init__(
-        self, store: Store, writer: RowWriter, session: _Session, progress: Progress
-    ) -> None:
-        self._store, self._writer, self._session = store, writer, session
-        self._progress = progress
-        self._held: list[tuple[Ended, np.ndarray]] = []
-        self._count, self._last = 0, time.monotonic()
-
-    def take(self, ended: Ended, attempts: np.ndarray) -> None:
-        """Keep rows; they reach the disk soon."""
-        self._held.append((ended, attempts))
-        self._count += len(ended)
-        self._session.rows += len(ended)
-        self._session.invalid.update(reason for reason in ended.reason if reason)
-        self._progress.update(
-            self._progress.done + len(ended),
-            {"invalid": str(sum(self._session.invalid.values()))},
-        )
-        if self._count >= _PART_ROWS or time.monotonic() - self._last > _PART_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is held."""
-        self._last = time.monotonic()
-        if not self._held:
+        if env is None:
+            while len(rows):
+                sink.take(refused(rows, reason), np.ones(len(rows), int))
+                sink.flush()
+                rows = missing()
             return
-        held, self._held, self._count = self._held, [], 0
-        batches = [batch for batch, _ in held]
-        self._store.append(
-            self._writer.table(
-                {
-                    "row": np.concatenate([b.row for b in batches]),
-                    "valid": np.concatenate([b.valid for b in batches]),
-                    "reason": [reason for b in batches for reason in b.reason],
-                    "terminated": np.concatenate([b.terminated for b in batches]),
-                    "statistics": np.concatenate([b.statistics for b in batches]),
-                    "wall_seconds": np.concatenate([b.wall_seconds for b in batches]),
-                    "attempts": np.concatenate([a for _, a in held]),
-                }
-            )
-        )
+        for number, text in enumerate(plan.study.policies):
+            # One round, or as many as a stop rule asks for.
+            while len(rows := missing(number)):
+                source = PolicySource(text, machine.trust_pickle)
+                env = run_rows(env, spec, source, plan, rows, sink, session.effort)
+    finally:
+        if env is not None:
+            env.close()
 
 
 @contextlib.contextmanager

@@ -76,6 +76,10 @@ class Plan:
         for kpi in study.kpis:
             if kpi not in known:
                 raise unknown("KPI", kpi, known)
+        outcomes = ["success", "return", "length", *known]
+        for name in study.stop.widths if study.stop is not None else ():
+            if name not in outcomes:
+                raise unknown("outcome of stop", name, outcomes)
         self.columns = {
             name: [_rounded(v, self.roles[name]) for v in values]
             for name, values in study.space.columns().items()

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from proveout.envs.core.errors import ConfigError
-from proveout.training.bridges.optional import optional_module
 from proveout.training.run.failures import one_line
-from proveout.training.sweep.results import read_results
+from proveout.training.run.optional import optional_module
+from proveout.training.sweep.results import read_results, read_series
+from proveout.training.sweep.store import SERIES, Store
 
 
 def query(folder: Path | str, sql: str) -> Any:
@@ -16,7 +17,7 @@ def query(folder: Path | str, sql: str) -> Any:
 
     Args:
         folder: Of the sweep.
-        sql: Of DuckDB; the table is called `rows`.
+        sql: Of DuckDB; the table is called `rows`, that of kept time series `series`.
 
     Raises:
         ConfigError: No statement, several, one that writes, or one that DuckDB refuses.
@@ -33,6 +34,8 @@ def query(folder: Path | str, sql: str) -> Any:
                 "from rows group by policy"
             )
         connection.register("rows", read_results(folder))
+        if Store.open(folder).parts(SERIES):
+            connection.register("series", read_series(folder))
         # A select can read files, and functions of extensions can write them.
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")

@@ -12,9 +12,11 @@ from proveout.assets.files.atomic import write_atomic
 from proveout.envs.core.errors import ConfigError, unknown
 from proveout.training.evaluation.statistics import wilson_interval
 from proveout.training.report import render_page
+from proveout.training.run.cost import cost_line, total_cost
 from proveout.training.run.failures import check_output
 from proveout.training.run.files import cannot_write
 from proveout.training.sweep.effects import SUCCESS, main_effect, sobol_indices
+from proveout.training.sweep.ledger import Ledger
 from proveout.training.sweep.results import read_results
 from proveout.training.sweep.store import Store
 from proveout.training.sweep.summary import cells as cells_of
@@ -62,7 +64,9 @@ def report_page(folder: Path | str, *, pareto: tuple[str, ...] = ()) -> str:
     names = [SUCCESS, *figures(table)]
     axes = _pareto(pareto, names)
     invalid = table.num_rows - int(np.sum(table.column("valid").to_numpy(zero_copy_only=False)))
-    missing = len(plan) - table.num_rows
+    ledger = Ledger.of_table(plan, table)
+    spared = int((~ledger.wanted()).sum())
+    missing = len(plan) - spared - table.num_rows
     drawn_cells = _thinned(len(cells), _MOST_CELLS)
     rows = _rows(table, names)
     data = {
@@ -78,7 +82,7 @@ def report_page(folder: Path | str, *, pareto: tuple[str, ...] = ()) -> str:
     }
     values = {
         "title": plan.study.env,
-        "facts": _facts(store, plan, table, invalid, missing),
+        "facts": _facts(store, plan, table, invalid, missing, spared),
         "reasons": list(invalid_reasons(table).items()),
         "invalid_cells": _invalid_cells(cells),
         "invalid": invalid,
@@ -199,7 +203,7 @@ def _note(what: str, shown: int, there: int) -> str:
 
 
 def _facts(
-    store: Store, plan: Any, table: Any, invalid: int, missing: int
+    store: Store, plan: Any, table: Any, invalid: int, missing: int, spared: int
 ) -> list[tuple[str, str, str]]:
     """(label, figure, note)."""
     valid = table.num_rows - invalid
@@ -207,8 +211,8 @@ def _facts(
     sessions = store.manifest.get("sessions", [])
     seconds = sum(session.get("seconds", 0.0) for session in sessions)
     facts = [
-        ("rows", f"{table.num_rows:,}", f"of {len(plan):,}" if missing else "all done"),
-        ("points", f"{plan.cells:,}", f"{each:,} rows each"),
+        ("rows", f"{table.num_rows:,}", f"of {len(plan) - spared:,}" if missing else "all done"),
+        ("points", f"{plan.cells:,}", f"{'at most ' if spared else ''}{each:,} rows each"),
     ]
     if valid and SUCCESS in table.column_names:
         successes = sum(1 for value in table.column(SUCCESS).to_pylist() if value)
@@ -258,4 +262,5 @@ def _session(store: Store) -> dict[str, str]:
         "machine": f"{last.get('processor', '')}, {last.get('cores', '')} cores",
         "commit": f"{git.get('commit', '')}{' (changed)' if git.get('dirty') else ''}",
         "study": str(store.manifest.get("digest", ""))[:16],
+        "cost": cost_line(total_cost(s["cost"] for s in sessions if "cost" in s)),
     }

@@ -15,15 +15,17 @@ import numpy as np
 from proveout.assets.files.atomic import write_atomic
 from proveout.envs.core.errors import RunError
 from proveout.training.evaluation.episodes import Column
+from proveout.training.rows.series import Samples, Signal
 from proveout.training.run.failures import one_line
 from proveout.training.run.files import cannot_write, read_bounded, refuse_other
 from proveout.training.run.json_files import dump_json, read_json, write_json
 from proveout.training.run.lock import LOCK
-from proveout.training.sweep.plan import Plan, parsed
+from proveout.training.sweep.plan import Plan
 from proveout.training.sweep.study import Study
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
+SERIES = "series"
 FORMAT = 1
 _PART = re.compile(r"part-(\d{6})-([0-9a-f]{16})\.parquet")
 _LEFTOVER = re.compile(r"\.(part-\d{6}-[0-9a-f]{16}|manifest)-[a-z0-9_]{8}\.(parquet|json)")
@@ -66,7 +68,7 @@ class Store:
         store = cls(folder, {})
         store.check()
         if not (folder / MANIFEST).exists():
-            others = [p.name for p in folder.iterdir() if p.name not in (PARTS, LOCK)]
+            others = [p.name for p in folder.iterdir() if p.name not in (PARTS, SERIES, LOCK)]
             others = [name for name in others if not _LEFTOVER.fullmatch(name)]
             if others:
                 raise RunError(
@@ -106,8 +108,8 @@ class Store:
 
     def check(self) -> None:
         """Refuse links, pipes and devices in place of what is read and written here."""
-        for name in (MANIFEST, LOCK, PARTS):
-            refuse_other(self.folder / name, folder=name == PARTS)
+        for name in (MANIFEST, LOCK, PARTS, SERIES):
+            refuse_other(self.folder / name, folder=name in (PARTS, SERIES))
 
     def plan(self) -> Plan:
         """The rows of the study that was run, with the config and the policies of then."""
@@ -127,15 +129,15 @@ class Store:
 
     def tidy(self) -> None:
         """Remove what a kill has left half written."""
-        for folder in (self.folder, self.folder / PARTS):
+        for folder in (self.folder, self.folder / PARTS, self.folder / SERIES):
             if folder.is_dir():
                 for path in folder.iterdir():
                     if _LEFTOVER.fullmatch(path.name) and path.is_file():
                         path.unlink(missing_ok=True)
 
-    def parts(self) -> list[Part]:
-        """Files of rows by their names, in order; whole or damaged."""
-        folder = self.folder / PARTS
+    def parts(self, kind: str = PARTS) -> list[Part]:
+        """Files of rows, or of series, by their names, in order; whole or damaged."""
+        folder = self.folder / kind
         found = []
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             match = _PART.fullmatch(path.name)
@@ -143,8 +145,8 @@ class Store:
                 found.append(Part(path, int(match[1]), match[2]))
         return found
 
-    def append(self, table: Any) -> None:
-        """Add rows, whole or not at all.
+    def append(self, table: Any, kind: str = PARTS) -> None:
+        """Add rows, or series, whole or not at all.
 
         Raises:
             RunError: They cannot be written, as on a full disk.
@@ -155,46 +157,71 @@ class Store:
         sink = pyarrow.BufferOutputStream()
         pyarrow.parquet.write_table(table, sink, compression="zstd")
         data = sink.getvalue().to_pybytes()
-        number = max((part.number for part in self.parts()), default=0) + 1
-        path = self.folder / PARTS / f"part-{number:06d}-{_digest(data)}.parquet"
+        number = max((part.number for part in self.parts(kind)), default=0) + 1
+        path = self.folder / kind / f"part-{number:06d}-{_digest(data)}.parquet"
         try:
             write_atomic(path, data)
         except OSError as error:
             raise cannot_write(path, error) from error
 
-    def read(self, columns: list[str] | None = None) -> Iterator[tuple[Part, Any]]:
+    def read(
+        self, columns: list[str] | None = None, kind: str = PARTS
+    ) -> Iterator[tuple[Part, Any]]:
         """Yield every part with its table, None where it is damaged.
 
         Args:
-            columns: Which; None: all.
+            columns: Which, as far as they are there; None: all.
+            kind: Rows or series.
         """
         import pyarrow
         import pyarrow.parquet
 
-        for part in self.parts():
+        for part in self.parts(kind):
             table = None
             data = read_bounded(part.path, _MAX_PART_BYTES)
             if _digest(data) == part.digest:
-                table = pyarrow.parquet.read_table(pyarrow.BufferReader(data), columns=columns)
+                table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read(columns)
             yield part, table
 
-    def done(self) -> np.ndarray:
-        """Ids of the rows that are there, sorted, (n,) uint64.
+    def whole(self, columns: list[str], kind: str = PARTS) -> Iterator[Any]:
+        """Yield the tables of the parts that are whole.
 
-        A damaged part is set aside under another name, so that its rows are run again.
+        A damaged one is set aside under another name, so that its rows are run again.
         """
-        found = [np.zeros(0, np.uint64)]
-        for part, table in self.read(["row"]):
+        for part, table in self.read(columns, kind):
             if table is None:
                 part.path.rename(part.path.with_suffix(".damaged"))
-                continue
-            found.append(parsed(table.column("row").to_pylist()))
-        return np.unique(np.concatenate(found))
+            else:
+                yield table
 
     def damaged(self) -> int:
         """Parts that were found damaged and set aside."""
-        folder = self.folder / PARTS
-        return len(list(folder.glob("*.damaged"))) if folder.is_dir() else 0
+        folders = (self.folder / PARTS, self.folder / SERIES)
+        return sum(len(list(f.glob("*.damaged"))) for f in folders if f.is_dir())
+
+
+def series_table(plan: Plan, samples: Samples, signals: list[Signal], control_dt: float) -> Any:
+    """Samples as a table: row (id), step, time [s], and a column for each signal."""
+    import pyarrow
+
+    from proveout.training.sweep.plan import shown
+
+    times = samples.step * control_dt
+    ids = pyarrow.array(shown(plan.ids(samples.row))).dictionary_encode()
+    about = [
+        ("row", ids, "", "id of the row"),
+        ("step", pyarrow.array(samples.step), "1", "control steps since the episode began"),
+        ("time", pyarrow.array(times), "s", "since the episode began"),
+    ]
+    about += [
+        (signal.name, pyarrow.array(samples.values[:, i]), signal.unit, signal.text)
+        for i, signal in enumerate(signals)
+    ]
+    fields = [
+        pyarrow.field(name, array.type, metadata={"unit": unit, "description": text})
+        for name, array, unit, text in about
+    ]
+    return pyarrow.Table.from_arrays([one[1] for one in about], schema=pyarrow.schema(fields))
 
 
 class RowWriter:

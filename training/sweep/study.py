@@ -13,7 +13,9 @@ from typing import Any
 from proveout.envs.core.errors import ConfigError, unknown
 from proveout.training.run.files import read_bounded
 from proveout.training.run.json_files import plain
+from proveout.training.sweep.kept_series import SeriesRule
 from proveout.training.sweep.space import METHODS, Parameter, Space, parameter_from
+from proveout.training.sweep.stopping import SUCCESS, StopRule
 
 _MOST_EPISODES = 10**9
 _SEED_END = 2**63
@@ -36,6 +38,8 @@ class Study:
         kpis: Those to keep; empty: all.
         same_starts: All cells begin in the same states, so that differences between cells are
             theirs; otherwise each has states of its own, and their errors are independent.
+        stop: A `StopRule` or its data: when a point has rows enough; None: all episodes are run.
+        series: A `SeriesRule` or its data: which time series to keep; None: none.
     """
 
     env: str
@@ -47,6 +51,8 @@ class Study:
     seeds: Sequence[int] = (0,)
     kpis: Sequence[str] = ()
     same_starts: bool = False
+    stop: Any = None
+    series: Any = None
     space: Space = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +83,17 @@ class Study:
             raise ConfigError(f"same_starts is true or false, got {self.same_starts!r}")
         if not isinstance(self.config, Mapping):
             raise ConfigError(f"config is a table of fields, got {self.config!r}")
+        if self.stop is not None:
+            object.__setattr__(self, "stop", StopRule.from_data(self.stop))
+            self._refuse_dropped(self.stop.widths)
+        if self.series is not None:
+            object.__setattr__(self, "series", SeriesRule.from_data(self.series))
         object.__setattr__(self, "space", self._space())
+
+    def _refuse_dropped(self, names: Mapping[str, float]) -> None:
+        for name in names:
+            if self.kpis and name not in (*self.kpis, SUCCESS, "return", "length"):
+                raise ConfigError(f"stop looks at {name}, which kpis leaves out; name it there")
 
     def _space(self) -> Space:
         given = self.parameters
@@ -122,6 +138,10 @@ class Study:
             "config": plain(self.config),
             "parameters": {parameter.name: parameter.plain() for parameter in space.parameters},
         }
+        if self.stop is not None:
+            data["stop"] = self.stop.plain()
+        if self.series is not None:
+            data["series"] = self.series.plain()
         if any(parameter.distribution for parameter in space.parameters):
             data["sampling"] = {"method": space.method, "points": space.points, "seed": space.seed}
         return data

@@ -53,6 +53,20 @@ count = 5              # a grid; add scale = "log" for a log scale
 # linked = "together"  # parameters of one group move together
 # when = {{ {first} = [{low}] }}   # exists only where another parameter has one of these values
 
+# A point ends early when the 95 % intervals of all these outcomes are narrow enough (width: upper
+# less lower end, in the outcome's unit). `episodes` is then the most.
+# [stop]
+# widths = {{ success = 0.1 }}
+# every = 50             # episodes between two looks
+
+# Time series, in series/: what is observed and commanded, the reward, and the state behind them
+# (engine/..., task/..., core/...; a wrong name is answered with the nearest).
+# [series]
+# signals = ["observation", "action", "reward"]
+# rate = 10              # Hz of simulated time; 0: every control step
+# episodes = 1           # the first so many of each point, policy and seed; 0: all
+# only = "all"           # or failed, succeeded, invalid
+
 # For parameters that are drawn: latin-hypercube, sobol, random, or saltelli, from which the report
 # has first- and total-order Sobol indices. sobol and saltelli take a power of two of points.
 # [sampling]

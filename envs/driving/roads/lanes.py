@@ -117,15 +117,24 @@ def on_map(road: LaneArrays, number: int, lane: int) -> bool:
 
 
 @wp.func
-def link_to(road: LaneArrays, row: int, target_road: int) -> int:
-    """The first lane of a list of links that is on a road, -1 for none.
+def way_to(road: LaneArrays, row: int, target_road: int):
+    """The first lane on a road that links lead to, directly or over one lane between; -1 for none.
+    Also the length of the road between [m].
 
     row: `lane` for its successors, `lane + num_lanes` for its predecessors.
     """
-    for k in range(road.first_link[row], road.first_link[row + 1]):
+    begin = road.first_link[row]
+    end = road.first_link[row + 1]
+    for k in range(begin, end):
         if road.lane[road.links[k]].road == target_road:
-            return road.links[k]
-    return -1
+            return road.links[k], 0.0
+    backwards = wp.where(row >= road.num_lanes, road.num_lanes, 0)
+    for k in range(begin, end):
+        via = road.links[k]
+        for j in range(road.first_link[via + backwards], road.first_link[via + backwards + 1]):
+            if road.lane[road.links[j]].road == target_road:
+                return road.links[j], road.lane[via].road_length
+    return -1, 0.0
 
 
 @wp.func

@@ -5,8 +5,8 @@ laterally, or when it is projected on that lane. So a car that cuts in is seen a
 is `LANE_MARGIN` over the marking, and a car that straddles a marking counts in both lanes. Ahead
 and behind are decided by the rear axles' arc length, and so is the nearest one; the gap is from
 bumper to bumper along agent i's lane, by the length of each, and is negative where the two stand
-side by side. Lanes of the road of agent i's lane, and one road further or back through any of its
-successors and predecessors, are looked at.
+side by side. Lanes of the road of agent i's lane, and two roads further or back through any of its
+successors and predecessors, are looked at: past a short road of a junction, too.
 """
 
 # A struct made at run time is a variable to the checker.
@@ -21,10 +21,10 @@ from proveout.envs.driving.roads.lanes import (
     LaneArrays,
     bracket,
     lane_width,
-    link_to,
     section_between,
     station_between,
     valid_lane,
+    way_to,
 )
 from proveout.envs.driving.traffic.relative import relative_speed
 
@@ -72,11 +72,20 @@ def distance_along(
         elif other_lane == lane:
             return _SAME_ROAD, other_s - s
         return _SAME_ROAD, ahead * stretch
-    if link_to(road, lane, other_road) >= 0:
-        return _NEXT_ROAD, (ahead + length) * stretch
-    if link_to(road, other_lane, own_road) >= 0:
-        return _PREVIOUS_ROAD, (ahead - road.lane[other_lane].road_length) * stretch
-    return _UNRELATED, 0.0
+    where = _UNRELATED
+    nearest = wp.float32(0.0)
+    onto, between = way_to(road, lane, other_road)
+    if onto >= 0:
+        where = _NEXT_ROAD
+        nearest = (ahead + length + between) * stretch
+    onto, between = way_to(road, other_lane, own_road)
+    if onto >= 0:
+        back = (ahead - road.lane[other_lane].road_length - between) * stretch
+        # Where few roads make a ring it is both.
+        if where == _UNRELATED or -back < nearest:
+            where = _PREVIOUS_ROAD
+            nearest = back
+    return where, nearest
 
 
 @wp.func
@@ -105,15 +114,15 @@ def overlaps_lane(
 
 @wp.func
 def lane_across(road: LaneArrays, where: int, lane: int, other_road: int):
-    """Lane that continues `lane` on the next or the previous road, its offset and width there."""
+    """Lane that continues `lane` on a next or a previous road, its offset and width there."""
     target = wp.int32(-1)
     point = wp.int32(0)
     if lane >= 0 and where == _NEXT_ROAD:
-        target = link_to(road, lane, other_road)
+        target, _between = way_to(road, lane, other_road)
         if target >= 0:
             point = road.lane[target].first_point
     elif lane >= 0 and where == _PREVIOUS_ROAD:
-        target = link_to(road, lane + road.num_lanes, other_road)
+        target, _between = way_to(road, lane + road.num_lanes, other_road)
         if target >= 0:
             point = road.lane[target].first_point + road.lane[target].num_points - 1
     frame = road.frame[point]

@@ -10,9 +10,9 @@ from gymnasium.vector import VectorWrapper
 
 from proveout.envs import make_vector
 from proveout.training.bridges import rsl_rl as adapter
-from proveout.training.bridges.optional import MissingPackageError, optional_module
 from proveout.training.bridges.rl_zoo import register
 from proveout.training.presets import make_preset
+from proveout.training.run.optional import MissingPackageError, optional_module
 from proveout.training.sb3.errors import BridgeError
 
 NUM = 8

@@ -115,8 +115,10 @@ def test_survey_writes_a_row_for_each_file_and_keeps_the_text_above(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["inspect"], "needs one robot first"),
+        (["inspect"], "needs one file first"),
         (["inspect", "gone.urdf"], "gone.urdf does not exist"),
+        (["inspect", "gone.xodr"], "road file gone.xodr cannot be read (No such file"),
+        (["inspect", "gone.xodr", "--free-base"], "a map takes --picture and --json"),
         (["inspect", "ur5"], "did you mean 'ur5e'"),
         (["inspect", "ur5e", "--picture", "a.jpg"], "must end in .png"),
         (["convert", "ur5e"], "needs --out"),
@@ -131,6 +133,47 @@ def test_bad_arguments_are_one_sentence(
     assert main(["assets", *arguments]) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert reason in line
+
+
+MAP = """<OpenDRIVE><header revMajor="1" revMinor="6" name="lane"/>
+<road id="7" name="Lane" length="80" junction="-1"><type s="0" type="town"><speed max="30"
+unit="km/h"/></type><planView><geometry s="0" x="0" y="0" hdg="0" length="80"><arc
+curvature="0.02"/></geometry></planView><lanes><laneSection s="0"><center><lane id="0"
+type="none"/></center><right><lane id="-1" type="driving"><width sOffset="0" a="4" b="0" c="0"
+d="0"/><userData/></lane></right></laneSection></lanes></road></OpenDRIVE>"""
+
+
+def test_a_map_is_told_as_a_table_as_json_and_as_a_picture(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, picture = tmp_path / "map.xodr", tmp_path / "map.png"
+    path.write_text(MAP)
+    assert main(["assets", "inspect", str(path), "--picture", str(picture)]) == 0
+    out = capfd.readouterr().out
+    assert "OpenDRIVE 1.6 'lane', 1 road of 80.0 m, 0 junctions, 0 signals" in out
+    assert "to drive on: 1 lane of 83.2 m with 0 links, as 93 points; 30 km/h" in out
+    (row,) = [line for line in out.splitlines() if line.startswith("7 ")]
+    assert row.split() == ["7", "Lane", "80.0", "RHT", "1", "1", "-1", "to", "-1", "1", "arc"]
+    assert "<userData> in <lane> is not supported and left out, line 6" in out
+    image = imageio.imread(picture)
+    assert image.shape[1] == 1400
+    # Grey asphalt, a lane of 4 m of 83 m; the rest is green.
+    grey = np.ptp(image.astype(int), axis=2) < 12
+    assert 0.02 < grey.mean() < 0.2
+    assert main(["assets", "inspect", str(path), "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["roads"][0]["length"] == 80.0
+    assert told["lanes"]["fastest"] == pytest.approx(30.0 / 3.6)
+
+
+def test_a_bad_map_is_one_sentence_and_status_2(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "map.xodr"
+    path.write_text(MAP.replace('curvature="0.02"', 'curvature="nan"'))
+    assert main(["assets", "inspect", str(path)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "map.xodr: <arc> in line 4 curvature='nan' must be a number" in line
 
 
 def test_a_bad_file_is_one_sentence_with_file_and_element_and_status_2(

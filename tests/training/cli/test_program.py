@@ -228,7 +228,8 @@ def test_train_evaluate_export_play(
     """The way of a user, from a config changed by flags to a file that another one plays."""
     monkeypatch.chdir(tmp_path)
     flags = ["--total-timesteps", "2048", "--evaluation-episodes", "20", "--no-video"]
-    assert main(["train", ID, *flags, "--seed", "3", "--env.tolerance", "0.7"]) == 0
+    changed = ["--seed", "3", "--env.tolerance", "0.7"]
+    assert main(["train", ID, *flags, "--runs", "runs", *changed]) == 0
     (folder,) = (tmp_path / "runs" / "fake-Point-v0").iterdir()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["config"]["tolerance"] == 0.7
@@ -245,6 +246,8 @@ def test_train_evaluate_export_play(
     card = json.loads((tmp_path / "p.json").read_text())
     assert (card["env_id"], card["control_dt"]) == (ID, 0.1)
     assert card["training"]["samples"] == 2048
+    assert card["training"]["command"] == " ".join(["proveout train", ID, *flags, *changed])
+    assert card["training"]["warm_start"] is None
     assert card["evaluation"]["episodes"] == 20
     assert [e["name"] for e in card["observation"]["entries"]] == ["position", "goal", "to_goal"]
     capfd.readouterr()

@@ -222,3 +222,15 @@ def test_interrupt_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     newest = checkpoint.latest_checkpoint(folder / "checkpoints")
     assert newest is not None
     assert checkpoint.read_checkpoint_state(newest)["stop_requested"] is True
+
+
+def test_the_cost_of_each_session_is_kept(tmp_path: Path) -> None:
+    run = train(ID, None, quick(tmp_path))
+    (first,) = run.manifest["cost"]
+    assert first["steps"] == facts(run.folder)["num_timesteps"]
+    assert first["processor_seconds"] > 0
+    assert first["wall_seconds"] >= facts(run.folder)["training_seconds"]
+    run = resume(run.folder, ResumeConfig(total_timesteps=2 * 2560))
+    assert len(run.manifest["cost"]) == 2
+    steps = sum(cost["steps"] for cost in run.manifest["cost"])
+    assert steps == facts(run.folder)["num_timesteps"]

@@ -9,7 +9,16 @@ import swept_task
 from proveout.envs.core.errors import ConfigError, RunError
 from proveout.training.evaluation.evaluate import evaluate
 from proveout.training.evaluation.policy_source import PolicySource
-from proveout.training.sweep import Study, execute, read_results, replay, run_study, store, summary
+from proveout.training.sweep import (
+    Study,
+    batch,
+    execute,
+    read_results,
+    replay,
+    run_study,
+    store,
+    summary,
+)
 from proveout.training.sweep.plan import Plan
 from proveout.training.tasks import VectorEnvSpec
 
@@ -40,6 +49,9 @@ def rows(folder):
 def test_a_study_gives_every_row_in_order(tmp_path):
     told = run(tmp_path)
     assert (told["rows"], told["run"], told["invalid"]) == (40, 40, 0)
+    cost = store.Store.open(tmp_path).manifest["sessions"][0]["cost"]
+    assert cost["steps"] > 0
+    assert cost["processor_seconds"] > 0
     table = read_results(tmp_path)
     assert table.column("parameter/length").to_pylist() == ([0.5] * 10 + [1.0] * 10) * 2
     assert table.column("episode").to_pylist() == list(range(10)) * 4
@@ -183,7 +195,8 @@ def test_rows_of_a_worker_that_dies_are_begun_again(tmp_path, monkeypatch):
 
     machine = execute.Machine(num_envs=8, device="cpu", workers=2)
     with monkeypatch.context() as patched:
-        patched.setattr(execute, "make_vector_env", remembering)
+        for module in (execute, batch):
+            patched.setattr(module, "make_vector_env", remembering)
         patched.setattr(swept_task.LineExpert, "predict", killing)
         run(tmp_path / "killed", machine, parameters={"reward_weights.place": [1.0, 2.0]})
     assert len(made) == 2
