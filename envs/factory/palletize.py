@@ -169,7 +169,7 @@ class Palletize(ArticulatedTask):
     }  # fmt: skip
     tool = "gripper_tcp"
     writes = ("joint_friction", "surface_velocity")
-    capacities = Capacities(contacts=36, constraints=120)
+    capacities = Capacities(contacts=36, constraints=150)
 
     def spec(self, *, visual: bool) -> Any:
         return cell.cell_spec(visual=visual)

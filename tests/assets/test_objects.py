@@ -95,7 +95,7 @@ def on_ground(piece, height, friction=0.3):
     spec = mujoco.MjSpec()
     option = spec.option
     option.timestep, option.integrator = 0.05 / 6, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
+    option.cone, option.impratio = mujoco.mjtCone.mjCONE_PYRAMIDAL, 10.0
     spec.worldbody.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX, size=[5, 5, 0.1], pos=[0, 0, -0.1],
         friction=[friction, 0.005, 0.0001],

@@ -20,7 +20,7 @@ def hanging():
     spec = mujoco.MjSpec()
     option = spec.option
     option.timestep, option.integrator = 0.05 / 6, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    option.cone, option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
+    option.cone, option.impratio = mujoco.mjtCone.mjCONE_PYRAMIDAL, 10.0
     at = spec.worldbody.add_frame(pos=[0, 0, 0.5], quat=[0, 1, 0, 0])
     gripper = load_robot("vacuum_gripper").spec
     gripper.option = option
@@ -77,10 +77,14 @@ def test_one_cup_that_does_not_hold_is_missed():
 
 
 def test_cups_slip_at_friction_times_what_presses_them():
-    """0.6 of force less weight, within 5 %; at three times the weight and 20 N they creep 1 mm."""
+    """0.6 of force less weight, within 5 %; below it soft contacts creep.
+
+    In a second by 4 mm just below the limit, and by less than 1 mm in two under three times the
+    weight and 20 N; slipping is decimetres.
+    """
     model, limit = hanging(), 0.6 * (4 * FORCE - WEIGHT)
-    assert abs(pulled(model, FORCE, aside=0.95 * limit)[0][0]) < 0.003
-    assert pulled(model, FORCE, aside=1.05 * limit)[0][0] > 0.02
+    assert abs(pulled(model, FORCE, aside=0.95 * limit)[0][0]) < 0.005
+    assert pulled(model, FORCE, aside=1.05 * limit)[0][0] > 0.05
     moved, _ = pulled(model, FORCE, down=2 * WEIGHT, aside=20.0, seconds=2.0)
     assert np.abs(moved).max() < 0.001
 
