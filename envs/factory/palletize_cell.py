@@ -3,14 +3,14 @@
 A Euro pallet is out of reach of an arm of 0.85 m, so it is a quarter of one, 600 x 400 mm, and a
 layer is four cartons of the module 300 x 200 mm. Belt and deck are level.
 
-Solver, as measured with MuJoCo C and Warp on the gripper, carton and belt alone, with steps of 5 and
-10 ms, both cones and impratio 1, 10 and 100: cups break away at their force and a belt's speed is
-reached to 1e-6 with all of them. At impratio 1 cups slip at 0.6 of friction's limit and a carton of 2
-kg creeps by 4 to 7 mm in 2 s of three times its weight and 20 N aside; at 10 they slip at 0.96 or
-more and creep by under 0.8 mm, at 100 no better in all cases. A sliding carton stops v dt / 2 early:
-with six steps of 8.3 ms in a control step by 2.7 % at 1.5 m/s, with five by 3.2 %. With the elliptic
-cone a step takes half as long again; a sparse Jacobian halves that, but then the last bits depend on
-the number of worlds.
+Solver, as measured with MuJoCo C and Warp on the gripper, carton and belt alone, with steps of 5
+and 10 ms, both cones and impratio 1, 10 and 100: cups break away at their force and a belt's
+speed is reached to 1e-6 with all of them. At impratio 1 cups slip at 0.6 of friction's limit and
+a carton of 2 kg creeps by 4 to 7 mm in 2 s of three times its weight and 20 N aside; at 10 they
+slip at 0.96 or more and creep by under 0.8 mm, at 100 no better in all cases. A sliding carton
+stops v dt / 2 early: with six steps of 8.3 ms in a control step by 2.7 % at 1.5 m/s, with five by
+3.2 %. With the elliptic cone a step takes half as long again; a sparse Jacobian halves that, but
+then the last bits depend on the number of worlds.
 """
 
 from __future__ import annotations
