@@ -97,14 +97,18 @@ def compile_network(
     ]
     total = sum((b - a) / spacing * len(r.sections[i].lanes) for r, i, a, b in pieces)
     if total > MAX_POINTS:
-        raise ModelError(
-            f"road file {document.reader.path} would need {total:.3g} points at {spacing:g} m; at "
-            f"most {MAX_POINTS} are made: give a larger spacing."
-        )
+        raise _too_many(document, total, spacing)
     builder = _Builder(document, origin, spacing, speed_limit)
     for road, index, a, b in pieces:
         builder.add_piece(road, index, a, b, kinds)
     return builder.network(joints), tuple(builder.origins)
+
+
+def _too_many(document: Document, points: float, spacing: float) -> ModelError:
+    return ModelError(
+        f"road file {document.reader.path} would need {points:.3g} points at {spacing:g} m; at "
+        f"most {MAX_POINTS} are made: give a larger spacing."
+    )
 
 
 def _pieces(road: Road, index: int) -> list[tuple[float, float]]:
@@ -217,8 +221,10 @@ class _Builder:
         *_, tightest = _middle(road, index, lane, np.minimum(knots, last))
         bend = float(np.abs(tightest).max())
         step = self._spacing if bend == 0.0 else min(self._spacing, np.sqrt(8.0 * _SAG / bend))
-        points = int(np.ceil(arc[-1] / max(step, _FINEST))) + 1
-        wanted = np.linspace(0.0, arc[-1], max(points, 2))
+        points = max(np.ceil(arc[-1] / max(step, _FINEST)) + 1.0, 2.0)
+        if not self._points + points <= MAX_POINTS:
+            raise _too_many(self._document, self._points + points, self._spacing)
+        wanted = np.linspace(0.0, arc[-1], int(points))
         s = np.interp(wanted, arc, knots)
         for _ in range(3):
             panel = np.clip(np.searchsorted(knots, s, "right") - 1, 0, count - 1)

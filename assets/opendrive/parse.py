@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from proveout.assets.opendrive.cross_section import outer_border
 from proveout.assets.opendrive.elements import (
     Connection,
     Controller,
@@ -21,6 +24,9 @@ from proveout.assets.opendrive.reader import Element, Reader
 
 _NEWEST, _OLDEST = 8, 4  # minor versions of 1.x
 _ENDS = ("start", "end")
+_WIDEST = 1000.0  # m from the reference line
+_HIGHEST = 20_000.0  # m
+_STEEPEST = 1.5  # rad, nearly upright
 # Elements of a kind that are read, so that no file takes more than minutes.
 _MOST = {"geometry": 100_000, "lane": 100_000}
 
@@ -113,6 +119,7 @@ def _road(reader: Reader, element: Element, number: str) -> Road:
     lateral = reader.one(element, "lateralProfile")
     lanes = reader.one(element, "lanes")
     signals = reader.one(element, "signals")
+    elevation = cubics(reader, reader.one(element, "elevationProfile"), "elevation", "s")
     for name in ("objects", "surface"):
         reader.one(element, name)  # their content is not: it is told
     superelevation = cubics(reader, lateral, "superelevation", "s")
@@ -123,14 +130,14 @@ def _road(reader: Reader, element: Element, number: str) -> Road:
             f"lane {level[0].id} of road {number!r}, line {level[0].line}:",
             "is level (level='true'), which is not supported: it is tilted as the road is",
         )
-    return Road(
+    road = Road(
         id=number,
         name=reader.text(element, "name", ""),
         length=length,
         junction=None if junction in ("-1", "") else junction,
         rule=reader.word(element, "rule", ("RHT", "LHT"), "RHT"),
         line=read_plan_view(reader, element, length),
-        elevation=cubics(reader, reader.one(element, "elevationProfile"), "elevation", "s"),
+        elevation=elevation,
         superelevation=superelevation,
         lane_offset=cubics(reader, lanes, "laneOffset", "s"),
         sections=sections,
@@ -140,6 +147,29 @@ def _road(reader: Reader, element: Element, number: str) -> Road:
         signals=tuple(_signal(reader, e, number) for e in reader.all(signals, "signal")),
         source_line=element.sourceline or 0,
     )
+    _check_reach(reader, element, road)
+    return road
+
+
+def _check_reach(reader: Reader, element: Element, road: Road) -> None:
+    """Refuse a road that is nowhere near its reference line."""
+    for section in road.sections:
+        s = np.linspace(section.s, np.nextafter(section.end, section.s), 17)
+        aside = max(
+            np.abs(outer_border(road, section, lane, s)[0]).max()
+            for lane in (0, *(end for end in (min(section.lanes), max(section.lanes)) if end))
+        )
+        for what, found, most in (
+            ("reaches {:.3g} m aside", aside, _WIDEST),
+            ("is {:.3g} m high", np.abs(road.elevation(s)).max(), _HIGHEST),
+            ("is tilted by {:.3g} rad", np.abs(road.superelevation(s)).max(), _STEEPEST),
+        ):
+            if not found <= most:
+                raise reader.error(
+                    element,
+                    f"{what.format(found)} at s = {section.s:g} or behind; at most {most:g} is "
+                    "read.",
+                )
 
 
 def _kinds(reader: Reader, road: Element) -> tuple[tuple[float, str, float | None], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,9 +22,9 @@ def describe(rows: Rows, structure: Structure) -> dict[str, Any]:
     scenario = rows.scenario
     return {
         "file": str(rows.path),
-        "scenario": str(scenario.path),
+        "scenario": os.path.normpath(scenario.path),
         "version": ".".join(str(number) for number in structure.version),
-        "road_file": str(structure.road_file) if structure.road_file else None,
+        "road_file": os.path.normpath(structure.road_file) if structure.road_file else None,
         "rows": rows.size,
         "parameters": [
             {
@@ -146,14 +147,17 @@ def _storyboard(board: Storyboard) -> Iterator[dict[str, Any]]:
 def _group(group: ManeuverGroup) -> str:
     actors = ", ".join(ref.entity_ref for ref in group.actors.entities) or "nobody"
     chosen = " and who triggers" if group.actors.select_triggering_entities else ""
-    times = _text(group.maximum_execution_count)
-    return f"ManeuverGroup {group.name}: {actors}{chosen}, {times} times"
+    return f"ManeuverGroup {group.name}: {actors}{chosen}, {_times(group.maximum_execution_count)}"
 
 
 def _event(event: Event) -> str:
     times = event.maximum_execution_count
-    count = f", {_text(times)} times" if times is not None else ""
+    count = f", {_times(times)}" if times is not None else ""
     return f"Event {event.name}: {event.priority}{count}"
+
+
+def _times(count: Value) -> str:
+    return "once" if count.constant == 1 else f"{count.text} times"
 
 
 def _triggers(item: Act | Event) -> Iterator[str]:

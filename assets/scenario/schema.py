@@ -255,8 +255,8 @@ class Reader:
         if shape.kind in ("text", "choice", "bool"):
             return self._structural(text, node, shape)
         value = Value(text, shape.kind, node.scope, node.place)
-        if "$" in text:
-            if _is_text_parameter(text, node.scope, shape.kind):
+        if text.startswith("$"):
+            if shape.kind == "any" and _is_text(text, node.scope):
                 # A name where a number could stand too, such as a state of a traffic light.
                 return dataclasses.replace(value, constant=self.text(text, node.scope, node.place))
             # Its parameters must exist, and its expression must parse.
@@ -375,9 +375,11 @@ def _opened(node: Node) -> Iterator[Node]:
             yield child
 
 
-def _is_text_parameter(text: str, scope: Scope | None, kind: str) -> bool:
-    """Whether an attribute that may be a number or a text is a text by its parameter."""
-    if kind != "any" or text.startswith("${") or scope is None:
-        return False
-    found = scope.find(text[1:])
+def _is_text(text: str, scope: Scope | None) -> bool:
+    """Whether an attribute that may be a number is a text, by its parameter or by itself."""
+    try:
+        parsed = reference(text)
+    except ExpressionError:
+        return True
+    found = scope.find(parsed) if isinstance(parsed, str) and scope is not None else None
     return found is not None and found[1].kind in ("string", "boolean", "dateTime")

@@ -11,7 +11,7 @@ from proveout.envs.core.render import Renderer
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.envs.driving.scene import scene
 
-_FIELD = 20.0  # degrees, of the camera: nearly from straight above everywhere
+_FIELD = 45.0  # degrees, of the camera
 _MARGIN = 12.0  # m of ground around the roads
 _FINER = 2  # rays across a pixel
 
@@ -37,6 +37,8 @@ def map_picture(network: RoadNetwork, width: int = 1400) -> np.ndarray:
     spec = scene(network, (), 1.0, resolution=size)
     for camera in list(spec.cameras):
         spec.delete(camera)
+    for light in spec.lights:
+        light.castshadow = False  # from so far, roads would lie in their own
     seen = max(short, long * height / width)
     distance = 0.5 * seen / np.tan(np.deg2rad(0.5 * _FIELD)) + float(network.elevation.max())
     half = np.sqrt(0.5)

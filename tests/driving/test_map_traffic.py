@@ -1,10 +1,17 @@
 """Traffic on maps from OpenDRIVE files."""
 
+import time
+
+import gymnasium
 import numpy as np
 import pytest
 import warp as wp
 
+from proveout.assets.opendrive.curves import Piece, Spiral
 from proveout.assets.opendrive.road_map import load_road
+from proveout.envs import make_vector
+from proveout.envs.core.registry import register
+from proveout.envs.driving.highway import Highway
 from proveout.envs.driving.road import Road, place_agent_at
 
 wp.set_module_options({"enable_backward": False})
@@ -101,3 +108,75 @@ def test_an_agent_is_placed_where_the_map_says_and_its_world_is_invalid_beside_i
         assert place == (road, number, pytest.approx(at, abs=0.01))
         # Left of the way that it goes.
         assert d[w] == pytest.approx(offset, abs=0.01)
+
+
+def _motorway() -> str:
+    """Three lanes each way, 3 km, with a bend of 800 m radius between spirals."""
+    pieces = [
+        ("<line/>", 350.0, 0.0, 0.0),
+        ('<spiral curvStart="0" curvEnd="0.00125"/>', 120.0, 0.0, 1.0),
+        ('<arc curvature="0.00125"/>', 400.0, 1.0, 1.0),
+        ('<spiral curvStart="0.00125" curvEnd="0"/>', 120.0, 1.0, 0.0),
+        ("<line/>", 2000.0, 0.0, 0.0),
+    ]
+    plan, s, place = "", 0.0, (0.0, 0.0, 0.0)
+    for shape, length, begin, end in pieces:
+        x, y, heading = place
+        plan += (
+            f'<geometry s="{s!r}" x="{x!r}" y="{y!r}" hdg="{heading!r}" length="{length!r}">'
+            f"{shape}</geometry>"
+        )
+        curve = Spiral(length, begin / 800.0, end / 800.0)
+        found = Piece(s, x, y, heading, curve, 0).evaluate(np.array([length]))
+        s, place = s + length, (float(found[0][0]), float(found[1][0]), float(found[2][0]))
+    lanes = "<laneSection s='0'><left>{}</left><center><lane id='0' type='none'/></center>"
+    lanes = lanes.format("".join(map(_lane, (3, 2, 1))))
+    lanes += f"<right>{''.join(map(_lane, (-1, -2, -3)))}</right></laneSection>"
+    return (
+        f'<OpenDRIVE><header revMajor="1" revMinor="6"/><road id="0" length="{s!r}" junction="-1">'
+        f"<planView>{plan}</planView><lanes>{lanes}</lanes></road></OpenDRIVE>"
+    )
+
+
+@pytest.mark.slow
+def test_highway_runs_on_a_map_nearly_as_fast_as_on_its_own_road(tmp_path):
+    path = tmp_path / "motorway.xodr"
+    path.write_text(_motorway())
+
+    @register("test/MapHighway-v0")
+    class MapHighway(Highway):
+        def network(self):
+            return load_road(path, surface=False).network
+
+    names, num_worlds = ("proveout/Highway-v0", "test/MapHighway-v0"), 1024
+    try:
+        envs = [make_vector(name, num_worlds, device="cpu", workers=1) for name in names]
+        action = np.zeros((num_worlds, 2), np.float32)
+        times: list[list[float]] = [[], []]
+        off_road = invalid = 0.0
+        for env in envs:
+            env.reset(seed=0)
+            env.step(action)
+        for _ in range(6):
+            for env, spent in zip(envs, times, strict=True):
+                start = time.process_time()
+                for _ in range(20):
+                    *_, info = env.step(action)
+                    invalid += info["invalid"].sum()
+                spent.append(time.process_time() - start)
+        # The traffic has kept its lanes around the bend; the learner goes straight on.
+        agents = envs[1]._pool.engine.agents
+        assert agents.s.numpy()[:, 1:].max() > 450.0
+        off_road = agents.off_road.numpy()[:, 1:].mean()
+        assert np.abs(agents.d.numpy()[:, 1:]).max() < 0.5
+    finally:
+        from proveout.envs.core import registry
+
+        for env in envs:
+            env.close()
+        del registry._TASKS["test/MapHighway-v0"]
+        del gymnasium.registry["test/MapHighway-v0"]
+    assert invalid == 0
+    assert off_road == 0.0
+    own, on_map = (np.median(spent) for spent in times)
+    assert own / on_map > 0.8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ HELP = Help(
 )
 
 
+def _number(default: int | None, text: str, unit: str, high: int) -> Any:
+    """A flag that counts, from 0."""
+    return field(default=default, metadata={"help": text, "unit": unit, "low": 0, "high": high})
+
+
 @dataclass(frozen=True, kw_only=True)
 class SeedFlags:
     """How stochastic distributions are drawn."""
@@ -41,7 +46,7 @@ class SeedFlags:
 class CountFlags(SeedFlags):
     """Flags of `scenario count`."""
 
-    limit: int = flag(10_000_000, "look at the constraints of at most so many", "rows", high=10**12)
+    limit: int = _number(10_000_000, "look at the constraints of at most so many", "rows", 10**12)
     json: bool = flag(False, "print one JSON object and nothing else")
 
 
@@ -49,8 +54,8 @@ class CountFlags(SeedFlags):
 class InspectFlags(SeedFlags):
     """Flags of `scenario inspect`."""
 
-    row: int | None = flag(
-        None, "whose names and files are shown; None: the first within the constraints", high=10**18
+    row: int | None = _number(
+        None, "whose names and files are shown; None: the first within the constraints", "", 10**18
     )
     strict: bool = flag(False, "fail where something is not supported")
     json: bool = flag(False, "print one JSON object and nothing else")
@@ -60,7 +65,7 @@ class InspectFlags(SeedFlags):
 class ConvertFlags(SeedFlags):
     """Flags of `scenario convert`."""
 
-    row: int = flag(0, "to write", high=10**18)
+    row: int = _number(0, "to write", "", 10**18)
     out: Path | None = flag(None, "file to write, .xosc")  # noqa: RUF009
     strict: bool = flag(False, "fail where something is not supported")
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from proveout.assets.files.errors import ProveoutError
-from proveout.training.bridges.optional import optional_module
+from proveout.training.run.optional import optional_module
 
 LOOPBACK = "127.0.0.1"
 _OWN_NAMES = ("localhost", "127.0.0.1", "::1")

@@ -58,6 +58,17 @@ def _geometry(shape: str, **changed: object) -> str:
         (road(lanes=section(lane(1))), r"is in <right>, where such a number is not"),
         (road(lanes=section(lane(-5000))), "must be a whole number of a lane"),
         (road(lanes=section(lane(-1, kind="sidewalk"))), "has no lane to drive on"),
+        (road(lanes=section(lane(-1, 2000.0))), r"<road id='1'> in line 2 reaches 2e\+03 m aside"),
+        (
+            road(more='<elevationProfile><elevation s="0" a="0" b="1e9" c="0" d="0"/>'
+                 "</elevationProfile>"),
+            "m high at s = 0 or behind; at most 20000 is read",
+        ),
+        (
+            road(more='<lateralProfile><superelevation s="0" a="2" b="0" c="0" d="0"/>'
+                 "</lateralProfile>"),
+            "is tilted by 2 rad",
+        ),
     ],
 )  # fmt: skip
 def test_what_makes_no_road_is_named_with_its_line(load, content, message):

@@ -286,6 +286,20 @@ def test_a_condition_that_waits_for_nothing_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_text_with_a_dollar_is_kept_and_told(tmp_path: Path) -> None:
+    properties = '<Properties><Property name="price" value="5 $ each"/></Properties>'
+    text = scenario(ego=car().replace("<Properties/>", properties))
+    structure = load_scenario(write(tmp_path, text)).structure()
+    held = ego(structure).properties
+    assert held is not None
+    assert held.properties[0].value.constant == "5 $ each"
+    # What does not begin with a dollar is no parameter; what does is meant as one.
+    assert structure.findings == ()
+    text = text.replace("5 $ each", "$5 each")
+    structure = load_scenario(write(tmp_path, text)).structure()
+    assert [f.place.element for f in structure.findings] == ["Property"]
+
+
 def test_a_parameter_that_is_declared_twice_has_its_first_value(tmp_path: Path) -> None:
     text = scenario(parameter("v", "3") + parameter("v", "4"), speed="$v")
     loaded = load_scenario(write(tmp_path, text))

@@ -25,6 +25,7 @@ from proveout.training.cli.evaluate import EvaluateFlags
 from proveout.training.cli.export import ExportFlags
 from proveout.training.cli.play import PlayFlags
 from proveout.training.cli.program import COMMANDS, main
+from proveout.training.cli.scenario import ConvertFlags, CountFlags
 from proveout.training.learn.settings import ResumeConfig, TrainConfig
 from proveout.training.learn.train import train
 
@@ -36,6 +37,7 @@ KINDS = (
     *(JsonFlags, EvaluateFlags, PlayFlags, BenchmarkFlags),
     *(BenchmarkTrainingFlags, ExportFlags, CheckFlags),
     *(CapacitiesFlags, TrainConfig, ResumeConfig),
+    *(CountFlags, ConvertFlags),
 )
 
 
@@ -141,7 +143,10 @@ def test_bad_input_is_a_sentence(
 def test_every_subcommand_answers_an_unknown_flag_in_json(
     command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    targets = {"list": [], "doctor": [], "assets": ["inspect", "ur5e"]}
+    targets = {
+        "list": [], "doctor": [], "assets": ["inspect", "ur5e"],
+        "scenario": ["inspect", "cut_in.xosc"],
+    }  # fmt: skip
     target = targets.get(command, [ID])
     assert "--nonsense" in refused(capfd, command, *target, "--nonsense", "--json")
 
