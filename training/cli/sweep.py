@@ -12,7 +12,8 @@ from proveout.training.cli.command import MAX_SEED, Help, flag
 HELP = Help(
     text=(
         "Run a policy over a space of parameters, one world a row. ENV with --vary, a study file, "
-        "or a study that comes with the package (highway-traffic, pick-place-wear, reach-speed); "
+        "or a study that comes with the package (highway-traffic, palletize-vacuum, "
+        "pick-place-wear, reach-speed, wafer-acceleration); "
         "rows are kept as they are done, and the same command, or --resume DIR, runs only "
         "what is missing. --vary NAME=LOW:HIGH:COUNT (LOW:HIGH:COUNT:log) and NAME=V,V,V make a "
         "grid; NAME=LOW:HIGH, NAME=log-uniform:LOW:HIGH and NAME=normal:MEAN:STD are drawn, "
