@@ -53,10 +53,12 @@ class WaferExpert:
         }
         fetch, leave, deliver, _withdraw = (o["stage"][:, i] > 0.5 for i in range(4))
         pick, place = o["pick"], o["place"]
-        extension, lifted = o["fork"][:, 1], 0.005 * o["seat_height"][:, 0]
+        # Worlds that have not begun are seen as zeros.
+        extension = np.maximum(o["fork"][:, 1], 0.1)
+        limit = np.maximum(5.0 * o["acceleration_limit"][:, 0], 1e-3)
+        lifted = 0.005 * o["seat_height"][:, 0]
 
         going = fetch | deliver
-        limit = 5.0 * o["acceleration_limit"][:, 0]
         turning, extending = np.abs(o["fork_speed"][:, :2].T)
         rates = (
             _TURNING * limit / extension * (1.0 - 0.6 * np.minimum(extending / 0.3, 1.0)),
