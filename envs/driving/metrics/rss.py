@@ -54,3 +54,9 @@ def rss_lateral_distance(
     speed = wp.abs(lateral_velocity)
     after = speed + acceleration * response_time
     return margin + 0.5 * (speed + after) * response_time + after * after / (2.0 * acceleration)
+
+
+PUBLISHED_LONGITUDINAL = (0.75, 3.0, 6.0, 6.0)
+"""Response time [s], acceleration and brakings [m/s^2] of the R157 comparison (JRC-FSM)."""
+PUBLISHED_LATERAL = (0.75, 1.0, 0.3)
+"""Response time [s], acceleration [m/s^2] and margin [m] of it."""
