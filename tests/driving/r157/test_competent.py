@@ -66,7 +66,9 @@ def drive(*starts, revealed=False, **numbers):
     driver = records(Competent, replace(CompetentParameters(), **numbers), (1,), "cpu")
     memory = CompetentMemory()
     shape = (len(starts), 1)
-    memory.phase, memory.steps = (wp.zeros(shape, dtype=int, device="cpu") for _ in range(2))
+    memory.phase, memory.steps, memory.reacted = (
+        wp.zeros(shape, dtype=int, device="cpu") for _ in range(3)
+    )
     memory.driver_braking, memory.emergency_braking = (
         wp.zeros(shape, dtype=float, device="cpu") for _ in range(2)
     )

@@ -6,14 +6,15 @@ helps once the other is wholly in the way. Verdicts ask this driver whether a ca
 
     idle -> evaluating -> reacting -> braking -> idle
 
-Ours, where our source leaves the regulation open: the driver is relaxed again once the gap no
-longer closes, and then begins anew; it does not accelerate while it reacts; a vehicle in the lane
-counts, too, by the time to collision of a cut-in; the emergency system acts below 1.5 s to
-collision, and its braking is added to the driver's, as in esmini's R157 controller.
+Ours, where our source leaves the regulation open: the driver releases the brake once the gap no
+longer closes, and then begins anew, but from its first decision to brake on it does not accelerate,
+as the published models do not; a vehicle in the lane counts, too, by the time to collision of a
+cut-in; the emergency system acts below 1.5 s to collision, and its braking is added to the
+driver's, as in esmini's R157 controller.
 """
 
 # A struct made at run time is a variable to the checker.
-# mypy: disable-error-code="valid-type"
+# mypy: disable-error-code="valid-type,attr-defined"
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -74,6 +75,7 @@ class CompetentMemory:
 
     phase: wp.array2d[int]  # a `Phase`
     steps: wp.array2d[int]  # in this phase
+    reacted: wp.array2d[int]  # 1 once it has decided to brake
     driver_braking: wp.array2d[float]  # [m/s^2], positive
     emergency_braking: wp.array2d[float]  # [m/s^2], positive
 
@@ -165,6 +167,7 @@ def competent_acceleration(
         if not _lasts(memory, world, agent, driver.evaluation_time, dt):
             if is_critical(driver, threat):
                 _enter(memory, world, agent, _REACTING)
+                memory.reacted[world, agent] = 1
     if memory.phase[world, agent] == _REACTING:
         if not _lasts(memory, world, agent, driver.delay, dt):
             _enter(memory, world, agent, _BRAKING)
@@ -193,6 +196,6 @@ def competent_acceleration(
     )
     if braking > 0.0:
         return -braking
-    if phase == _REACTING:
+    if memory.reacted[world, agent] != 0:
         return wp.min(free, 0.0)
     return free
