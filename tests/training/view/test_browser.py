@@ -83,7 +83,7 @@ class Visit:
         field.evaluate("field => field.blur()")
 
     def tab(self, name: str) -> None:
-        self.page.get_by_role("tab", name=name).dispatch_event("click")
+        self.page.get_by_role("tab", name=name).click(force=True)
 
     def foreign(self) -> list[str]:
         """Requests to anybody else."""
