@@ -105,9 +105,9 @@ def test_bad_agents_are_named(placed):
 
 
 def test_what_a_cut_out_reveals_is_braked_for_sooner(placed):
-    # One stands 60 m ahead. In world 0 another, 10 m ahead and as fast, leaves the lane after 0.5 s;
-    # in world 1 it never was in it. 2 s, 30 m, are left after 2 s: with the evaluation done in world
-    # 0, and 0.4 s before it in world 1.
+    # One stands 60 m ahead. In world 0 another, 10 m ahead and as fast, leaves the lane after
+    # 0.5 s; in world 1 it never was in it. 2 s, 30 m, are left after 2 s: by then the driver of
+    # world 0 has evaluated what was revealed, that of world 1 begins to.
     s = np.array([[100.0, 114.508, 164.508]] * 2)
     worlds = placed(
         motorway(2, 1500.0), [[0, 0, 0], [0, 1, 0]], s, [[15.0, 15.0, 0.0]] * 2, dt=0.1,
