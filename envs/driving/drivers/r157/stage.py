@@ -36,10 +36,11 @@ from proveout.envs.driving.drivers.r157.control import (
 )
 from proveout.envs.driving.records import records
 from proveout.envs.driving.road import Road
-from proveout.envs.driving.roads.lanes import lane_pose, lane_width
-from proveout.envs.driving.traffic.relative import Relative, relative_between
+from proveout.envs.driving.roads.lanes import LaneArrays, lane_pose, lane_width
+from proveout.envs.driving.traffic.relative import relative_between
 
-wp.set_module_options({"enable_backward": False})
+# The search along successors is a loop over lanes; unrolled it would not fit into registers.
+wp.set_module_options({"enable_backward": False, "max_unroll": 1})
 
 _REACH = wp.constant(200.0)  # m along the road: how far a driver sees
 _FREE_ACCELERATION = wp.constant(1.0)  # m/s^2 at most, back to the wanted speed
@@ -53,27 +54,58 @@ class _Sight:
     revealed: wp.array2d[int]  # likewise
 
 
+@wp.struct
+class _Others:
+    """Where everybody is, as the driver's vehicle sees it, (worlds, agents); see `Relative`."""
+
+    distance: wp.array2d[float]  # [m], infinite for itself and for who has no way in common
+    gap: wp.array2d[float]  # [m]
+    lateral: wp.array2d[float]  # [m]
+
+
+@wp.kernel
+def _look_kernel(
+    # In:
+    lanes: LaneArrays,
+    agents: AgentArrays,
+    bodies: wp.array2d[Body],
+    agent: int,
+    # Out:
+    others: _Others,
+):
+    worldid, otherid = wp.tid()
+    distance = float(wp.inf)
+    if otherid != agent and agents.active[worldid, agent] and agents.active[worldid, otherid]:
+        relative = relative_between(lanes, agents, bodies, worldid, agent, otherid, _REACH)
+        if relative.related:
+            distance = relative.distance
+            others.gap[worldid, otherid] = relative.gap
+            others.lateral[worldid, otherid] = relative.lateral
+    others.distance[worldid, otherid] = distance
+
+
 @wp.func
 def situation_of(
     agents: AgentArrays,
-    relative: Relative,
+    others: _Others,
     ego: Body,
     body: Body,
     world: int,
     agent: int,
     other: int,
 ) -> Situation:
-    """What `agent` sees of `other`; `relative` is where that is."""
+    """What `agent` sees of `other`, whom `others` places."""
     seen = Situation()
     seen.half_lengths = 0.5 * (ego.length + body.length)
-    seen.distance = relative.gap + seen.half_lengths
-    if relative.distance < 0.0:
+    seen.distance = others.gap[world, other] + seen.half_lengths
+    if others.distance[world, other] < 0.0:
         seen.distance = -seen.distance
-    seen.side = wp.abs(relative.lateral) - 0.5 * (ego.width + body.width)
+    lateral = others.lateral[world, other]
+    seen.side = wp.abs(lateral) - 0.5 * (ego.width + body.width)
     seen.velocity = agents.velocity[world, agent]
     seen.other_velocity = agents.velocity[world, other]
     seen.lateral = seen.other_velocity * agents.sin_error[world, other]
-    if relative.lateral < 0.0:
+    if lateral < 0.0:
         seen.lateral = -seen.lateral
     seen.acceleration = agents.acceleration[world, agent]
     return seen
@@ -105,6 +137,7 @@ def _steer(road: Road, dt: float, world: int, agent: int) -> float:
 def _published_kernel(
     # In:
     road: Road,
+    others: _Others,
     model: int,
     agent: int,
     # Out:
@@ -119,17 +152,12 @@ def _published_kernel(
     cfs = float(0.0)
     pfs = float(0.0)
     for other in range(road.agents.active.shape[1]):
-        if other == agent or not road.agents.active[worldid, other]:
+        if not others.distance[worldid, other] < wp.inf:
             continue
-        relative = relative_between(
-            road.lanes, road.agents, road.bodies, worldid, agent, other, _REACH
-        )
-        if not relative.related:
-            continue
+        body = road.bodies[row, other]
         seen = situation_of(
-            road.agents, relative, road.bodies[row, agent], road.bodies[row, other],
-            worldid, agent, other,
-        )  # fmt: skip
+            road.agents, others, road.bodies[row, agent], body, worldid, agent, other
+        )
         if check_situation(model, seen, True, memory, worldid, 0) == 1:
             unsafe = True
             # Of several, the driver brakes for the worst.
@@ -149,6 +177,7 @@ def _published_kernel(
 def _competent_kernel(
     # In:
     road: Road,
+    others: _Others,
     driver_in: wp.array[Competent],
     agent: int,
     # Out:
@@ -172,24 +201,18 @@ def _competent_kernel(
     least = float(wp.inf)
     for look in range(2):
         for other in range(road.agents.active.shape[1]):
-            if other == agent or not road.agents.active[worldid, other]:
+            distance = others.distance[worldid, other]
+            if not (distance >= 0.0 and distance < wp.inf):
                 continue
-            relative = relative_between(
-                road.lanes, road.agents, road.bodies, worldid, agent, other, _REACH
-            )
-            if not relative.related or relative.distance < 0.0:
-                continue
-            offset = wp.abs(relative.lateral)
+            offset = wp.abs(others.lateral[worldid, other])
             if look == 0:
-                if offset <= driver.wander and relative.gap < view:
-                    view = relative.gap
+                if offset <= driver.wander and others.gap[worldid, other] < view:
+                    view = others.gap[worldid, other]
                     nearest = other
             elif other == nearest or offset > driver.wander:
                 body = road.bodies[row, other]
                 candidate = Threat()
-                candidate.seen = situation_of(
-                    road.agents, relative, ego, body, worldid, agent, other
-                )
+                candidate.seen = situation_of(road.agents, others, ego, body, worldid, agent, other)
                 candidate.offset = offset
                 candidate.lane_width = width
                 candidate.uncovered = offset - 0.5 * wp.abs(ego.width - body.width)
@@ -249,11 +272,23 @@ def add_reference_driver(
         kernel, numbers = _published_kernel, int(driver)
         kept = [room("reference driver", ReferenceMemory)]
 
+    shape = (engine.num_worlds, engine.num_agents)
+    others = _Others()
+    for field in ("distance", "gap", "lateral"):
+        setattr(others, field, wp.zeros(shape, dtype=float, device=engine.device))
+
     def launch(first: bool) -> None:
+        wp.launch(
+            _look_kernel,
+            dim=shape,
+            inputs=[engine.road, engine.agents, engine.bodies, agent],
+            outputs=[others],
+            device=engine.device,
+        )
         wp.launch(
             kernel,
             dim=engine.num_worlds,
-            inputs=[road, numbers, agent],
+            inputs=[road, others, numbers, agent],
             outputs=[*kept, engine.commands],
             device=engine.device,
         )
