@@ -62,7 +62,9 @@ def _drive(
         offset = wp.max(offset - start[w, 4] * DT, 0.0)
 
 
-def drive(*starts, revealed=False, **numbers):
+def drive(*starts, revealed=False, comfortable_braking=np.inf, **numbers):
+    """Accelerations and gaps, (starts, steps); without the earlier braking of a fast approach."""
+    numbers["comfortable_braking"] = comfortable_braking
     driver = records(Competent, replace(CompetentParameters(), **numbers), (1,), "cpu")
     memory = CompetentMemory()
     shape = (len(starts), 1)
@@ -151,3 +153,15 @@ def test_the_emergency_system_acts_on_a_whole_overlap_alone(offset):
     else:
         np.testing.assert_allclose(-a[0, :6], AEB * np.arange(1, 7) / 6, rtol=1e-5)
         np.testing.assert_allclose(-a[0, 6:10], AEB, rtol=1e-5)
+
+
+def test_a_fast_approach_in_the_lane_is_braked_for_in_time():
+    # 20 m/s against 0: 0.75 + 0.3 + 20 / 8 = 3.55 s, 71 m. From 100 m on that is after 1.45 s (step
+    # 15), then 0.4 s of evaluation and 0.8 s of delay; 20 m/s need 26 m and 6 m for the rise.
+    start = (100.0, 20.0, 0.0, 0.0, 0.0, 0.0, 99.0)
+    a, gap = drive(start, comfortable_braking=4.0, emergency_braking=0.0)
+    assert np.flatnonzero(a[0])[0] == 15 + 4 + 8
+    assert gap[0].min() > 10.0
+    # At 2 s, as for a cut-in, it would be too late.
+    _a, gap = drive(start, emergency_braking=0.0)
+    assert gap[0].min() < 0.0

@@ -114,7 +114,8 @@ def test_what_a_cut_out_reveals_is_braked_for_sooner(placed):
         num_learners=3,
     )  # fmt: skip
     worlds.drivers.set("desired_speed", 15.0)
-    add_reference_driver(worlds, 0, CompetentParameters(emergency_braking=0.0))
+    driver = CompetentParameters(emergency_braking=0.0, comfortable_braking=np.inf)
+    add_reference_driver(worlds, 0, driver)
     _v, before, *_ = run(worlds, 0.5)
     lane, y = worlds.agents.lane.numpy().copy(), worlds.agents.y.numpy().copy()
     lane[0, 1], y[0, 1] = 1, y[1, 1]

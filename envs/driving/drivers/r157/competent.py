@@ -8,9 +8,10 @@ helps once the other is wholly in the way. Verdicts ask this driver whether a ca
 
 Ours, where our source leaves the regulation open: the driver releases the brake once the gap no
 longer closes, and then begins anew, but from its first decision to brake on it does not accelerate,
-as the published models do not; a vehicle in the lane counts, too, by the time to collision of a
-cut-in; the emergency system acts below 1.5 s to collision, and its braking is added to the
-driver's, as in esmini's R157 controller.
+as the published models do not; a vehicle in the way counts, too, by the time to collision of a
+cut-in, or sooner, where a fast approach leaves no time for comfortable braking after the delay; the
+emergency system acts below 1.5 s to collision, and its braking is added to the driver's, as in
+esmini's R157 controller.
 """
 
 # A struct made at run time is a variable to the checker.
@@ -38,11 +39,12 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CompetentParameters:
-    """The driver's numbers; the defaults are those of Annex 4 Appendix 3, but for the two named."""
+    """The driver's numbers; the defaults are those of Annex 4 Appendix 3, but for the named."""
 
     wander: float = 0.375  # [m] from the centre of a lane that is no change of it
     evaluation_time: float = 0.4  # [s]
     critical_time: float = 2.0  # [s] to collision
+    comfortable_braking: float = 4.0  # [m/s^2], positive: of an approach in the lane; ours
     critical_headway: float = 2.0  # [s] to one that brakes or is revealed in the lane
     leader_braking: float = 5.0  # [m/s^2], positive: harder than this is a risk
     delay: float = 0.75  # [s] from the decision to the first braking
@@ -92,6 +94,19 @@ def _within(gap: float, closing: float, time: float) -> bool:
 
 
 @wp.func
+def _soon(driver: Competent, threat: Threat) -> bool:
+    """Whether it is within the critical time; in the way, also within the time that delay, rise and
+    comfortable braking need."""
+    seen = threat.seen
+    closing = seen.velocity - seen.other_velocity
+    time = float(driver.critical_time)
+    if seen.side < 0.0:
+        needed = driver.delay + 0.5 * driver.rise_time
+        time = wp.max(time, needed + closing / (2.0 * driver.comfortable_braking))
+    return _within(gap_of(seen), closing, time)
+
+
+@wp.func
 def perceives_risk(driver: Competent, threat: Threat) -> bool:
     """Whether there is something to evaluate: a change into the own lane, hard braking, one that is
     revealed, or a gap in the own lane that closes within the critical time."""
@@ -99,7 +114,7 @@ def perceives_risk(driver: Competent, threat: Threat) -> bool:
     if seen.distance < 0.0:
         return False
     closing = seen.velocity - seen.other_velocity
-    soon = _within(gap_of(seen), closing, driver.critical_time)
+    soon = _soon(driver, threat)
     if threat.offset <= driver.wander:
         return threat.braking > driver.leader_braking or soon or (threat.revealed and closing > 0.0)
     moves_in = seen.lateral < 0.0 and threat.offset < threat.lane_width - driver.wander
@@ -113,7 +128,7 @@ def is_critical(driver: Competent, threat: Threat) -> bool:
     seen = threat.seen
     gap = gap_of(seen)
     closing = seen.velocity - seen.other_velocity
-    if _within(gap, closing, driver.critical_time):
+    if _soon(driver, threat):
         return True
     if threat.offset > driver.wander or gap > driver.critical_headway * seen.velocity:
         return False
