@@ -21,7 +21,10 @@ from proveout.training.view.recording import record
 from proveout.training.view.session import Session
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
+]
 
 ID = "proveout/Reach-v0"
 PATIENCE = 120.0  # [s] a machine that is busy draws slowly
