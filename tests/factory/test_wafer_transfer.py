@@ -16,6 +16,7 @@ from proveout.envs.factory.wafer_cell import (
     with_other_wafers,
 )
 from proveout.envs.factory.wafer_transfer import WaferTransfer, WaferTransferConfig
+from proveout.training.evaluation.policy_source import PolicySource, load_policy
 
 LIFT, THETA, RADIAL, WAFER = 0, 1, 2, 3  # columns of qpos
 G = 9.81
@@ -302,5 +303,23 @@ def test_the_expert_transfers_wafers(level, share, slip):
     assert statistics["edge_contacts"].sum() == 0
     assert 5.0 < np.median(statistics["cycle_time"]) < 9.0
     assert (statistics["energy"] > 10.0).all()
+    assert env.invalid_worlds == 0
+    env.close()
+
+
+def test_the_shipped_policy_transfers_wafers():
+    """At least 0.9 of 32 episodes, with nothing broken."""
+    env = make(32, level="mild")
+    policy = load_policy(PolicySource("pretrained"), env)
+    obs, _ = env.reset(seed=12)
+    broken = 0
+    for _ in range(env.task.max_episode_steps):
+        obs, _, terminated, _, info = env.step(policy.predict(obs))
+        broken += int(terminated.sum())
+    statistics = info["episode_statistics"]
+    assert broken == 0
+    assert info["_episode_statistics"].all()
+    assert statistics["success"].mean() >= 0.9
+    assert statistics["edge_contacts"].sum() == 0
     assert env.invalid_worlds == 0
     env.close()
