@@ -399,8 +399,12 @@ def _fill_kernel(
 ):
     worldid, i = wp.tid()
     if mask_in[worldid]:
+        command = command_in[worldid, i]
+        # In the first run it is the mark of a command that only `control` writes.
+        if not is_finite(command):
+            command = 0.0
         for h in range(history_out.shape[1]):
-            history_out[worldid, h, i] = command_in[worldid, i]
+            history_out[worldid, h, i] = command
 
 
 class CommandDelay:

@@ -275,3 +275,14 @@ def test_the_task_itself_keeps_its_physics():
     assert (task.physics, twin.physics, twin.config) == ("warp", "c", task.config)
     assert twin.with_physics("c") is twin
     assert copy.copy(twin).physics == "c"
+
+
+@pytest.mark.parametrize("physics", ["warp", "c"])
+def test_latency_does_not_need_a_reset_that_writes_commands(physics):
+    config = {"randomization": {"level": "strong"}}
+    env = make_vector(
+        "proveout/WaferTransfer-v0", 2, device="cpu", workers=1, physics=physics, config=config
+    )
+    env.reset(seed=0)
+    assert not env.step(env.action_space.sample())[4]["invalid"].any()
+    env.close()
