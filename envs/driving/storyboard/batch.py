@@ -39,6 +39,7 @@ class Batch:
         start: How they begin.
         program: Their storyboard.
         unsupported: What is not run of it, one sentence each.
+        last_time: Of each row, the last that a condition waits for [s].
         faults: Of each row what is wrong with its start; empty: nothing.
         engine: The worlds. story, motion: What they remember.
 
@@ -62,6 +63,7 @@ class Batch:
         self.ego = names.index(ego) if ego else names.index(EGO) if EGO in names else 0
         flat = Flat(self.program, road_map, dt)
         self._script: Script = flat.script(self.ego, device)
+        self.last_time = flat.last_time()
         variables = flat.values()
         self.unsupported = [*map(str, structure.findings), *self.start.unsupported]
         self.unsupported += flat.unsupported

@@ -49,7 +49,7 @@ def run_rows(
     numbers: Sequence[int] | None = None,
     *,
     dt: float = 0.02,
-    most_seconds: float = 120.0,
+    most_seconds: float = 60.0,
     worlds: int = 4096,
     device: Any = "cpu",
     ego: str | None = None,
@@ -61,7 +61,8 @@ def run_rows(
         rows: From `load_rows`.
         numbers: Which of them; None: all that are within the constraints.
         dt: Physics step [s].
-        most_seconds: Simulated time after which a case that has not ended is not judged.
+        most_seconds: A case that has not ended so long after the last time that a condition waits
+            for is not judged.
         worlds: Most rows at a time.
         device: Where they run.
         ego: Name of the entity that is tested; None: "Ego", or the first.
@@ -123,10 +124,11 @@ def _run_group(
         reason = batch.unsupported[0]
         return [Case(int(row), NOT_JUDGED, 0.0, "", np.nan, reason) for row in group.rows]
     fine = np.array([not fault for fault in batch.faults])
-    for _ in range(0, int(np.ceil(most_seconds / dt)), _CHECK):
-        if not (fine & (batch.ended == Ended.NOT)).any():
-            break
+    over = batch.last_time + most_seconds
+    now = 0.0
+    while (fine & (batch.ended == Ended.NOT) & (over > now)).any():
         batch.step(_CHECK)
+        now += _CHECK * dt
     ended, steps = batch.ended, batch.story.ended_step.numpy()
     partner, impact = batch.story.partner.numpy(), batch.story.impact_speed.numpy()
     finite = np.isfinite(batch.engine.agents.x.numpy()).all(1)
@@ -144,6 +146,6 @@ def _run_group(
         elif ended[k] == Ended.NO_LANE:
             outcome, reason = INVALID, "an action changes into a lane that is not there"
         else:
-            at, reason = most_seconds, f"it has not come to its end in {most_seconds:g} s"
+            at, reason = float(over[k]), f"it has not come to its end in {over[k]:g} s"
         cases.append(Case(int(row), outcome, at, other, speed, reason))
     return cases

@@ -99,6 +99,15 @@ class Flat:
         self.ring_total = max(1, int(sizes.sum()))
         return out
 
+    def last_time(self) -> np.ndarray:
+        """The last time that a condition waits for, of each row [s]."""
+        last = np.zeros(self.rows)
+        own = self.tables.tables.get("SimulationTimeCondition")
+        if own is not None and len(own.integers):
+            for line in range(len(own.integers)):
+                last = np.maximum(last, np.nan_to_num(self._column(own, line, "value")))
+        return last
+
     def values(self) -> np.ndarray:
         """Variables at the start, (rows, variables)."""
         out = np.zeros((self.rows, max(1, len(self.program.variables))))
