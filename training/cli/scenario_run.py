@@ -54,7 +54,7 @@ def run(arguments: list[str], prog: str) -> int:
     rows = load_rows(flags.distribution or file, seed=flags.seed)
     if flags.distribution is not None and rows.scenario.path.resolve() != Path(file).resolve():
         raise ScenarioError(
-            f"{flags.distribution} is of {rows.scenario.path}, not of {file}; give its own scenario."
+            f"{flags.distribution} is of {rows.scenario.path}, not of {file}; give that one."
         )
     if flags.only is None and rows.size > flags.limit:
         raise ScenarioError(

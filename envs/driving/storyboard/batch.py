@@ -13,7 +13,6 @@ from proveout.assets.scenario.scenario import Structure
 from proveout.assets.scenario.scope import Frame
 from proveout.envs.driving.drivers.table import DriverKind
 from proveout.envs.driving.engine import RoadEngine
-from proveout.envs.driving.storyboard import machine, motion
 from proveout.envs.driving.storyboard.arrays import Motion, Script, Story, Values
 from proveout.envs.driving.storyboard.flat import Flat
 from proveout.envs.driving.storyboard.program import Program, compile_storyboard
@@ -51,6 +50,10 @@ class Batch:
         self, structure: Structure, frame: Frame, road_map: RoadMap, *, dt: float = 0.02,
         device: Any = "cpu", ego: str | None = None,
     ) -> None:  # fmt: skip
+        # Made when they are needed: on CUDA they spill registers, unlike those of tasks.
+        from proveout.envs.driving.storyboard import machine, motion
+
+        self._kernels = (machine.run_storyboard, motion.move_scripted, machine.watch)
         self.dt, self.rows, self.map = dt, frame.rows, road_map
         self.program: Program = compile_storyboard(structure, frame)
         self.start: Start = start_of(structure, frame, road_map)
@@ -136,7 +139,7 @@ class Batch:
     def _run_storyboard(self, first: bool) -> None:
         engine = self.engine
         self._launch(
-            machine.run_storyboard,
+            self._kernels[0],
             [self._script, engine.road, engine.bodies, engine.agents],
             [
                 self.story, self.motion, self._values, engine.drivers.kind,
@@ -147,10 +150,10 @@ class Batch:
     def _move(self, first: bool) -> None:
         engine = self.engine
         inputs = [self._script, engine.road, engine.drivers.kind, self.story.ended]
-        self._launch(motion.move_scripted, inputs, [self.motion, engine.agents])
+        self._launch(self._kernels[1], inputs, [self.motion, engine.agents])
 
     def _watch(self, first: bool) -> None:
-        self._launch(machine.watch, [self._script, self.engine.agents], [self.story])
+        self._launch(self._kernels[2], [self._script, self.engine.agents], [self.story])
 
     def _launch(self, kernel: Any, inputs: list[Any], outputs: list[Any]) -> None:
         wp.launch(kernel, dim=self.rows, inputs=inputs, outputs=outputs, device=self.engine.device)

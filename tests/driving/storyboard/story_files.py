@@ -121,8 +121,8 @@ def event(name: str, start: str, *actions: str, priority: str = "parallel", time
 def act(who: str, *maneuvers: str, times: int = 1, start: str = "", stop: str = "") -> str:
     inner = "".join(f'<Maneuver name="m">{one}</Maneuver>' for one in maneuvers)
     return (
-        f'<Act name="act{who}"><ManeuverGroup name="g{who}" maximumExecutionCount="{times}"><Actors '
-        f'selectTriggeringEntities="false"><EntityRef entityRef="{who}"/></Actors>{inner}'
+        f'<Act name="act{who}"><ManeuverGroup name="g{who}" maximumExecutionCount="{times}">'
+        f'<Actors selectTriggeringEntities="false"><EntityRef entityRef="{who}"/></Actors>{inner}'
         f"</ManeuverGroup>{start}{stop}</Act>"
     )
 
