@@ -10,6 +10,7 @@ import numpy as np
 
 from proveout.envs.core.errors import BadActionError, RenderError
 from proveout.envs.core.finished import Finished
+from proveout.envs.core.live_page import live_page
 from proveout.envs.core.task import Task
 from proveout.envs.core.vector_env import WarpVectorEnv
 
@@ -109,6 +110,19 @@ class WarpEnv(gymnasium.Env):
                 "render() does nothing: make the environment with render_mode='rgb_array'"
             )
         return None
+
+    def view(self, policy: Any = None, *, seed: int = 0, port: int = 0) -> Any:
+        """A live page of this world, shown inline by a notebook; needs `proveout[view]`.
+
+        Args:
+            policy: Anything with `predict`; None: actions of zero.
+            seed: Of the worlds, which begin anew and belong to the page until its `close`.
+            port: Of the page, on this machine alone; 0 for any that is free.
+
+        Raises:
+            RenderError: No page is installed.
+        """
+        return live_page(self, policy, seed=seed, port=port)
 
     def _show(self) -> None:
         if self.render_mode != "human":

@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 from proveout.envs.core.coerce import INT32_MAX, real_number, whole_number
 from proveout.envs.core.device import resolve_device
 from proveout.envs.core.errors import ConfigError, RenderError
+from proveout.envs.core.live_page import live_page
 from proveout.envs.core.memory import check_memory
 from proveout.envs.core.next_episode import EPISODE, merged
 from proveout.envs.core.one_at_a_time import ONE_AT_A_TIME
@@ -325,6 +326,19 @@ class WarpVectorEnv(VectorEnv):
                 self.scene(), len(self.render_worlds), self._render_size, self._device
             )
         return self._renderer.render(self._pool.scene_pose(self.render_worlds))
+
+    def view(self, policy: Any = None, *, seed: int = 0, port: int = 0) -> Any:
+        """A live page of these worlds, shown inline by a notebook; needs `proveout[view]`.
+
+        Args:
+            policy: Anything with `predict`; None: actions of zero.
+            seed: Of the worlds, which begin anew and belong to the page until its `close`.
+            port: Of the page, on this machine alone; 0 for any that is free.
+
+        Raises:
+            RenderError: No page is installed.
+        """
+        return live_page(self, policy, seed=seed, port=port)
 
     def scene(self) -> Any:
         """The `mujoco.MjModel` that shows a world of this task."""

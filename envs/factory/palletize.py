@@ -1,8 +1,8 @@
 """Palletize: take cartons from an infeed belt and build a layer of them on a pallet.
 
-Robot: UR5e with a vacuum gripper of four cups (`assets/robots/ur5e`, `vacuum_gripper`), pointing
-down. Cartons: four, about 290 x 190 x 150 mm and 2 kg; size, mass and friction differ from episode
-to episode. Their place on the pallet follows from the order in which they come.
+Robot: UR5e with four suction cups (`assets/robots/ur5e`, `vacuum_gripper`), pointing down.
+Cartons: four, about 290 x 190 x 150 mm and 2 kg; size, mass and friction differ from episode to
+episode. Their places on the pallet follow from the order in which they come.
 
                           +-----+-----+      x
         belt, 0.25 m/s   B|  2  |  1  |      |     B  light barrier: the belt stands while
@@ -14,8 +14,8 @@ Observation: see `OBSERVATION`, of the carton whose turn it is. Base frame: z up
 foot of the arm. Action: velocity of the tool, turn about the vertical, and the vacuum valve; -1 to
 1, 20 Hz. A target pose follows them, and damped least squares make joint targets of it.
 Reward: weighted sum of the terms of `PalletizeWeights`, in every control step.
-Ends: by time, or when a carton falls. Success: the layer stands, each carton within
-`position_tolerance` and `angle_tolerance` of its place, released, for `hold_seconds`.
+Ends: by time, or when a carton falls. Success: the layer stands, each carton released and within
+`position_tolerance` and `angle_tolerance` of its place.
 """
 
 # The type of the observation's columns is made when this is imported.
@@ -36,32 +36,14 @@ from proveout.envs.core.hooks import Step, action_rate, episode_key
 from proveout.envs.core.registry import register
 from proveout.envs.core.rng import uniform
 from proveout.envs.core.scene_pose import ScenePose
-from proveout.envs.core.task import (
-    Kpi,
-    RewardWeights,
-    TaskConfig,
-    predicate,
-    quantity,
-)
+from proveout.envs.core.task import Kpi, RewardWeights, TaskConfig, predicate, quantity
+from proveout.envs.factory import palletize_cell as cell
 from proveout.envs.factory import places
 from proveout.envs.factory.arm import Arm, joint_load, tcp_position
 from proveout.envs.factory.control import belt, top_down, vacuum
 from proveout.envs.factory.control.ik import move_tool_to, start_at
 from proveout.envs.factory.control.palletize_expert import PalletizeExpert
 from proveout.envs.factory.engine import Capacities
-from proveout.envs.factory.palletize_cell import (
-    BARRIER,
-    BELT_SPEED,
-    BELT_X,
-    CARTONS,
-    NAMES,
-    PITCH,
-    SURFACE,
-    PalletizeRandomization,
-    cell_spec,
-    waits_at_barrier,
-    way_to_place,
-)
 from proveout.envs.factory.resized_boxes import with_pieces
 from proveout.envs.factory.task import ArticulatedTask
 from proveout.envs.factory.wear import VacuumWear, drifted, follow_with_play, start_worn
@@ -69,13 +51,12 @@ from proveout.envs.factory.wear import VacuumWear, drifted, follow_with_play, st
 wp.set_module_options({"enable_backward": False})
 
 _CARTON, _TOOL = wp.constant(0), wp.constant(1)  # streams of random numbers
-_CARTONS, _SURFACE, _VACUUM = wp.constant(CARTONS), wp.constant(SURFACE), wp.constant(VACUUM)
-_BELT_X, _BARRIER, _PITCH = wp.constant(BELT_X), wp.constant(BARRIER), wp.constant(PITCH)
+_VACUUM = wp.constant(VACUUM)
 _STARTS = wp.constant(wp.vec3(0.45, 0.0, 0.10))  # middle of where the tool starts [m]
 # Where the tool may go [m] and turn to [rad]: no link of the arm reaches belt or pallet there.
 _LOW, _HIGH = wp.constant(wp.vec3(0.30, -0.32, -0.04)), wp.constant(wp.vec3(0.70, 0.40, 0.20))
 _MOST_TURN, _DAMPING = wp.constant(1.2), wp.constant(0.03)  # rad; of the inverse kinematics
-_HELD = wp.constant(0.1)  # mean vacuum of the cups, as a share, that tells a carton from nothing
+_HELD = wp.constant(0.03)  # mean vacuum of the cups, as a share, that tells a carton from nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +82,7 @@ class PalletizeConfig(TaskConfig):
     max_turn: float = quantity(1.5, "rad/s", "largest turning speed of the tool", above=0.0)
     max_joint_speed: float = quantity(2.5, "rad/s", "largest of a joint's target", above=0.0)
     max_lead: float = quantity(0.08, "m", "by how much the target may lead the tool", above=0.0)
-    belt_speed: float = quantity(BELT_SPEED, "m/s", "of the belt's drum", low=0.0, high=1.0)
+    belt_speed: float = quantity(cell.BELT_SPEED, "m/s", "of the belt's drum", low=0.0, high=1.0)
     carton_area: float = quantity(0.02, "m", "half range of starts across", low=0.0, high=0.03)
     carton_turn: float = quantity(0.12, "rad", "half range of start turns", low=0.0, high=0.2)
     tool_area: float = quantity(0.05, "m", "half side of the tool's starts", low=0.0, high=0.1)
@@ -109,7 +90,7 @@ class PalletizeConfig(TaskConfig):
     angle_tolerance: float = quantity(0.0524, "rad", "angle that counts as placed", above=0.0)
     hold_seconds: float = quantity(0.2, "s", "time at rest that counts as placed", low=0.0)
     reward_weights: PalletizeWeights = field(default_factory=PalletizeWeights)
-    randomization: PalletizeRandomization = field(default_factory=PalletizeRandomization)
+    randomization: cell.PalletizeRandomization = field(default_factory=cell.PalletizeRandomization)
     wear: VacuumWear = field(default_factory=VacuumWear)
 
 
@@ -167,7 +148,6 @@ class PalletizeState:
     turns: wp.array[int]  # cartons whose turn is over
     held: wp.array[int]  # control steps for which the present one has stood in its place
     carried: wp.array[int]  # 1 from when it is lifted until it is let go
-    complete: wp.array[int]  # control steps for which the layer has stood
     time: wp.array[float]  # until it stood, or until now, s
     released: wp.array2d[wp.vec3]  # where each carton was let go, m
     first: places.FreeBody
@@ -184,18 +164,18 @@ class Palletize(ArticulatedTask):
     config_class, state_class = PalletizeConfig, PalletizeState
     observation, action, kpis = OBSERVATION, ACTION, KPIS
     places = {  # noqa: RUF012
-        "first": NAMES[0], "box": NAMES[0], "infeed": "infeed_belt", "cup": "gripper_cup0",
+        "first": "carton0", "box": "carton0", "infeed": "infeed_belt", "cup": "gripper_cup0",
         "valve": "gripper_cup0",
     }  # fmt: skip
     tool = "gripper_tcp"
     writes = ("joint_friction", "surface_velocity")
-    capacities = Capacities(contacts=28, constraints=140)
+    capacities = Capacities(contacts=36, constraints=150)
 
     def spec(self, *, visual: bool) -> Any:
-        return cell_spec(visual=visual)
+        return cell.cell_spec(visual=visual)
 
     def state_columns(self) -> Mapping[str, int]:
-        return {"motor": 6, "released": CARTONS}
+        return {"motor": 6, "released": cell.CARTONS}
 
     @wp.func
     def control(w: int, step: Step, arm: Arm, c: Any, s: PalletizeState):
@@ -211,46 +191,32 @@ class Palletize(ArticulatedTask):
         follow_with_play(arm, step.command, s.motor, w, c.wear.backlash)
 
         half, waits, sealed = places.half_size(arm, w, s.box), bool(False), vacuum.vec4b()
-        for i in range(_CARTONS):
+        for i in range(cell.CARTONS):
             pose = places.free_pose(arm, w, places.next_body(s.first, i))
-            waits = waits or waits_at_barrier(pose, half)
+            waits = waits or cell.waits_at_barrier(pose, half)
             sealed = vacuum.cups_on(arm, w, s.cup, pose, half, sealed)
         belt.run_belt(arm, w, s.infeed, wp.where(waits, 0.0, c.belt_speed), c.wear.belt_slip)
-        opened = step.action[w, 4] > 0.0
-        s.vacuum[w] = vacuum.next_vacuum(s.vacuum[w], sealed, opened, c.wear.leakage, c.control_dt)
+        on, dt = step.action[w, 4] > 0.0, c.control_dt
+        s.vacuum[w] = vacuum.next_vacuum(s.vacuum[w], sealed, on, c.wear.leakage, dt)
         for k in range(4):
             step.command[w, s.valve.index + k] = vacuum.holding_force(s.vacuum[w][k])
 
     @wp.func
     def evaluate(w: int, step: Step, arm: Arm, c: Any, s: PalletizeState):
         half, steps = places.half_size(arm, w, s.box), int(wp.round(c.hold_seconds / c.control_dt))
-        now = wp.min(s.turns[w], _CARTONS - 1)
+        now = wp.min(s.turns[w], cell.CARTONS - 1)
         pose = places.free_pose(arm, w, places.next_body(s.first, now))
         position = wp.transform_get_translation(pose)
         level = 0.25 * (s.vacuum[w][0] + s.vacuum[w][1] + s.vacuum[w][2] + s.vacuum[w][3]) / _VACUUM
         lid = wp.transform_point(pose, wp.vec3(0.0, 0.0, half[2]))
-        apart, height = wp.length(lid - tcp_position(arm, w)), position[2] - half[2] - _SURFACE
-        held = level > _HELD and apart < 0.15 and s.turns[w] < _CARTONS
+        apart, height = wp.length(lid - tcp_position(arm, w)), position[2] - half[2] - cell.SURFACE
+        held = level > _HELD and apart < 0.15 and s.turns[w] < cell.CARTONS
         raised = held and height > 0.02
 
-        standing, errors, settled, fallen = int(0), float(0.0), float(0.0), bool(False)
-        there = bool(False)
-        for i in range(_CARTONS):
-            body = places.next_body(s.first, i)
-            at = places.free_pose(arm, w, body)
-            way, rotation = way_to_place(i, at, half), wp.transform_get_rotation(at)
-            turned = wp.abs(top_down.half_turn(top_down.turn_of(rotation)))
-            angle = wp.max(turned, top_down.tilt_of(rotation))
-            stands = wp.length(way) < c.position_tolerance and angle < c.angle_tolerance
-            stands = stands and wp.length(places.free_velocity(arm, w, body)) < 0.02
-            fallen = fallen or wp.transform_get_translation(at)[2] < _SURFACE
-            if i == now and s.turns[w] < _CARTONS:
-                there = stands and level < 0.02
-            elif i < s.turns[w]:
-                standing += wp.where(stands, 1, 0)
-                errors += wp.length(way)
-                moved = wp.length(s.released[w, i] - wp.transform_get_translation(at))
-                settled = wp.max(settled, moved)
+        stands, standing, errors, settled, fallen = cell.layer(
+            arm, w, s.first, half, s.turns[w], s.released, c.position_tolerance, c.angle_tolerance
+        )
+        there = stands and level < 0.02
         if there and s.held[w] == 0:
             s.released[w, now] = position
         s.held[w] = wp.where(there, s.held[w] + 1, 0)
@@ -258,11 +224,10 @@ class Palletize(ArticulatedTask):
             s.turns[w] += 1
             s.held[w] = 0
             standing += 1
-            errors += wp.length(way_to_place(now, pose, half))
-        s.complete[w] = wp.where(standing == _CARTONS, s.complete[w] + 1, 0)
+            errors += wp.length(cell.way_to_place(now, pose, half))
         if not step.success[w]:
             s.time[w] = float(step.elapsed[w]) * c.control_dt
-        step.success[w] = standing == _CARTONS
+        step.success[w] = standing == cell.CARTONS
         step.terminated[w] = fallen
         dropped = s.carried[w] == 1 and not held and height > 0.01
         if raised:
@@ -270,13 +235,12 @@ class Palletize(ArticulatedTask):
         elif not held:
             s.carried[w] = 0
         _squares, _fastest, power, _limits = joint_load(arm, w)
-
-        whole, share = s.turns[w] == _CARTONS, float(standing) / float(_CARTONS)
-        near = wp.exp(-wp.length(way_to_place(now, pose, half)) / 0.2)
+        whole = s.turns[w] == cell.CARTONS
+        near = wp.exp(-wp.length(cell.way_to_place(now, pose, half)) / 0.2)
         step.reward[w, Term.reach] = wp.where(whole, 1.0, wp.exp(-apart / 0.15))
         step.reward[w, Term.held] = wp.where(whole, 1.0, wp.where(held, level, 0.0))
         step.reward[w, Term.carried] = wp.where(whole, 1.0, wp.where(raised, near, 0.0))
-        step.reward[w, Term.placed] = share
+        step.reward[w, Term.placed] = float(standing) / float(cell.CARTONS)
         step.reward[w, Term.dropped] = wp.where(dropped, 1.0, 0.0)
         step.reward[w, Term.fallen] = wp.where(fallen, 1.0, 0.0)
         step.reward[w, Term.action_rate] = action_rate(step, w)
@@ -288,7 +252,7 @@ class Palletize(ArticulatedTask):
         step.kpi[w, Value.cartons] = float(standing)
         step.kpi[w, Value.grasped] = wp.where(held, 1.0, 0.0)
         step.kpi[w, Value.carried] = wp.where(raised, 1.0, 0.0)
-        step.kpi[w, Value.layer] = wp.where(standing == _CARTONS, 1.0, 0.0)
+        step.kpi[w, Value.layer] = wp.where(standing == cell.CARTONS, 1.0, 0.0)
 
     @wp.func
     def reset(w: int, step: Step, arm: Arm, c: Any, s: PalletizeState):
@@ -298,28 +262,28 @@ class Palletize(ArticulatedTask):
         start_at(arm, step.command, w, top_down.tool_pose(s.target[w], 0.0))
         start_worn(arm, step.command, s.motor, w, c.wear.joint_friction)
         belt.run_belt(arm, w, s.infeed, c.belt_speed, c.wear.belt_slip)
-        for k in range(4):
-            step.command[w, s.valve.index + k] = 0.0
-
         key, half = episode_key(step, w, _CARTON), places.half_size(arm, w, s.box)
-        front = _BARRIER - half[1] - uniform(key, 0, 0.05, 0.15)
-        for i in range(_CARTONS):
-            x = _BELT_X + uniform(key, 2 * i + 1, -c.carton_area, c.carton_area)
+        front = cell.BARRIER - half[1] - uniform(key, 0, 0.05, 0.15)
+        for i in range(cell.CARTONS):
+            x = cell.BELT_X + uniform(key, 2 * i + 1, -c.carton_area, c.carton_area)
             turn = uniform(key, 2 * i + 2, -c.carton_turn, c.carton_turn)
-            at = wp.vec3(x, front - float(i) * _PITCH, _SURFACE + half[2])
+            at = wp.vec3(x, front - float(i) * cell.PITCH, cell.SURFACE + half[2])
             pose = wp.transform(at, top_down.about_vertical(turn))
             places.set_free_pose(arm, w, places.next_body(s.first, i), pose)
 
     @wp.func
     def observe(w: int, step: Step, arm: Arm, c: Any, s: PalletizeState, obs: wp.array2d[float]):
-        now, half = wp.min(s.turns[w], _CARTONS - 1), places.half_size(arm, w, s.box)
+        now, half = wp.min(s.turns[w], cell.CARTONS - 1), places.half_size(arm, w, s.box)
         body = places.next_body(s.first, now)
         pose = places.free_pose(arm, w, body)
         rotation, velocity = wp.transform_get_rotation(pose), places.free_velocity(arm, w, body)
         tcp, turn = tcp_position(arm, w), top_down.tool_turn(arm, w)
         offset = wp.transform_point(pose, wp.vec3(0.0, 0.0, half[2])) - tcp
         offset = drifted(offset, c.wear.sensor_drift, float(step.elapsed[w]) * c.control_dt)
-        goal, up = way_to_place(now, pose, half), wp.quat_rotate(rotation, wp.vec3(0.0, 0.0, 1.0))
+        goal, up = (
+            cell.way_to_place(now, pose, half),
+            wp.quat_rotate(rotation, wp.vec3(0.0, 0.0, 1.0)),
+        )
         for i in range(3):
             obs[w, Obs.tool_position + i] = tcp[i]
             obs[w, Obs.target_offset + i] = 10.0 * (s.target[w][i] - tcp[i])
@@ -336,17 +300,18 @@ class Palletize(ArticulatedTask):
         obs[w, Obs.target_turn] = s.turn[w] - turn
         obs[w, Obs.carton_turn] = top_down.half_turn(top_down.turn_of(rotation) - turn)
         obs[w, Obs.goal_turn] = top_down.half_turn(-top_down.turn_of(rotation))
-        obs[w, Obs.placed] = float(s.turns[w]) / float(_CARTONS)
+        obs[w, Obs.placed] = float(s.turns[w]) / float(cell.CARTONS)
         for i in range(5):
             obs[w, Obs.previous_action + i] = step.action[w, i]
 
     def scene_pose(self, sim: Any, worlds: Sequence[int]) -> list[ScenePose]:
         poses = sim.engine.scene_pose(worlds)
-        return [with_pieces(sim.engine, w, p, NAMES) for w, p in zip(worlds, poses, strict=True)]
+        return [
+            with_pieces(sim.engine, w, p, cell.NAMES) for w, p in zip(worlds, poses, strict=True)
+        ]
 
     @classmethod
-    def expert(cls, config: TaskConfig) -> PalletizeExpert:
+    def expert(cls, config: Any) -> PalletizeExpert:
         """Follow the next carton, take it, carry it over, put it down: decided in every step."""
-        task = cls(config)
-        c = task.config
-        return PalletizeExpert(task.layout, c.max_speed * c.control_dt, c.max_turn * c.control_dt)
+        dt = config.control_dt
+        return PalletizeExpert(cls(config).layout, config.max_speed * dt, config.max_turn * dt)

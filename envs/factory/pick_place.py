@@ -213,8 +213,7 @@ class PickPlace(ArticulatedTask):
         lifted = grasped and height > 0.02
 
         error = wp.length(wp.vec3(_FIXTURE[0], _FIXTURE[1], half[2]) - position)
-        turned = top_down.half_turn(top_down.turn_of(rotation))
-        angle = wp.max(wp.abs(turned), top_down.tilt_of(rotation))
+        angle = top_down.askew(rotation)
         there = error < c.position_tolerance and angle < c.angle_tolerance
         resting = wp.length(places.free_velocity(arm, w, s.part)) < 0.02
         placed = there and resting and opening > 2.0 * half[0] + 0.002

@@ -48,7 +48,7 @@ from proveout.envs.factory.control import wafer_way as way
 from proveout.envs.factory.control.drives import next_speed, play_side
 from proveout.envs.factory.control.wafer_expert import WaferExpert
 from proveout.envs.factory.engine import Capacities
-from proveout.envs.factory.task import ArticulatedTask
+from proveout.envs.factory.task import HANDLING, ArticulatedTask
 from proveout.envs.factory.wafer_cell import (
     DRIVE_FORCES,
     FOUP_SEAT,
@@ -178,7 +178,7 @@ class WaferTransfer(ArticulatedTask):
     tool = "tcp"
     writes = ("joint_friction", "geom_friction")
     capacities = Capacities(contacts=12, constraints=36)  # 32 measured, three of worn drives
-    presets = {"ppo": {**ArticulatedTask.presets["ppo"], "gamma": 0.99}}  # noqa: RUF012
+    presets = {"ppo": {**HANDLING["ppo"], "gamma": 0.99}}  # noqa: RUF012
 
     def spec(self, *, visual: bool) -> Any:
         return cell_spec(visual=visual)

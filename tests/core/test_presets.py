@@ -15,6 +15,7 @@ ARTICULATED = {
     "gae_lambda": 0.95,
     "ent_coef": 0.0,
     "max_grad_norm": 1.0,
+    "normalize_observations": False,  # the default
     "policy_kwargs": {
         "net_arch": [128, 128],
         "activation_fn": "elu",
@@ -35,6 +36,7 @@ ROAD = {
     "gae_lambda": 0.95,
     "ent_coef": 0.0,
     "max_grad_norm": 1.0,
+    "normalize_observations": False,  # the default
     "policy_kwargs": {
         "net_arch": [128, 128],
         "activation_fn": "elu",

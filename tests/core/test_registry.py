@@ -119,8 +119,9 @@ def test_list_survives_any_task_file(flags: list[str], tmp_path: Path) -> None:
         return
     result = json.loads(told.stdout)
     agents = {row["id"]: row["agents"] for row in result["environments"]}
-    factory = ("proveout/PickPlace-v0", "proveout/Reach-v0", "proveout/WaferTransfer-v0")
-    assert agents == {"proveout/Highway-v0": 16, **dict.fromkeys(factory, 1)}
+    factory = ("Palletize", "PickPlace", "Reach", "WaferTransfer")
+    one = {f"proveout/{name}-v0": 1 for name in factory}
+    assert agents == {"proveout/Highway-v0": 16, **one}
     why = {entry["what"]: entry["why"] for entry in result["set_aside"]}
     aside = [*(set(files) - {odd, tmp_path / "loud.py"}), "guest/Odd-v0"]
     assert set(why) == set(map(str, aside))

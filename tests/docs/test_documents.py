@@ -169,6 +169,14 @@ def test_the_study_of_the_guide_runs(monkeypatch, tmp_path):
     assert len(found["frame"]) == found["rows"].num_rows == 3 * 2 * 2
 
 
+def test_worlds_with_the_other_physics_are_made_as_told(capsys):
+    (code,) = python_blocks("docs/physics.md")
+    scope: dict = {}
+    exec(shortened(code, "num_envs=64", "num_envs=1"), scope)
+    scope["envs"].close()
+    assert capsys.readouterr().out == "c\n"
+
+
 def test_a_policy_file_is_loaded_as_told(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     shipped = pretrained("proveout/Reach-v0")

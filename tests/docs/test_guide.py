@@ -73,7 +73,7 @@ def test_a_tool_that_is_a_file_of_its_own_is_attached(tmp_path):
         "</mujoco>"
     )
     spec, tool = load_robot("ur5e").spec, load_robot(path).spec
-    (line,) = re.findall(r"`(spec\.attach\(.*?\))`", (ROOT / GUIDE).read_text())
+    (line,) = re.findall(r"`(spec\.attach\(tool.*?\))`", (ROOT / GUIDE).read_text())
     exec(line, {"spec": spec, "tool": tool})
     model = spec.compile()
     assert model.body("tool_hook").parentid[0] == model.body("wrist_3").id

@@ -32,9 +32,9 @@ def random_actions(env, steps, seed=0):
     return random.uniform(-1, 1, (steps, *env.action_space.shape)).astype(np.float32)
 
 
-def roll_out(env, actions, seed=3):
+def roll_out(env, actions, seed=3, **options):
     """Observations of the reset and of each step, (steps + 1, N, size), and rewards."""
-    observations, rewards = [env.reset(seed=seed)[0]], []
+    observations, rewards = [env.reset(seed=seed, options=options)[0]], []
     for action in actions:
         observation, reward, *_ = env.step(action)
         observations.append(observation)
@@ -78,7 +78,7 @@ def test_a_world_is_a_plain_loop_of_mujoco_c_to_the_last_bit():
 
 
 def test_both_engines_move_a_part_and_an_arm_alike():
-    """PickPlace with random actions over half a second, and the part settling on the bench.
+    """PickPlace with random actions over half a second, with arms of which some are worn.
 
     The tool within 1e-6 m and rad, ten times float32's rounding. The part begins exactly on the
     bench, so that rounding decides whether it touches in the first physics step: that is the way
@@ -87,7 +87,8 @@ def test_both_engines_move_a_part_and_an_arm_alike():
     task = make_task(PICK_PLACE)
     envs = {physics: make(task, 4, physics) for physics in ("warp", "c")}
     actions = random_actions(envs["c"], 10)
-    found = {physics: roll_out(env, actions)[0] for physics, env in envs.items()}
+    worn = {"wear.joint_friction": [0.0, 2.0, 20.0, 100.0]}  # N m, written by the task's reset
+    found = {physics: roll_out(env, actions, config=worn)[0] for physics, env in envs.items()}
     np.testing.assert_array_equal(found["c"][0], found["warp"][0])
     difference, slices = np.abs(found["c"] - found["warp"]), task.layout.slices
     for name in ("tool_position", "tool_turn", "opening"):

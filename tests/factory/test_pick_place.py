@@ -11,6 +11,7 @@ from proveout.envs.core.vector_env import WarpVectorEnv
 from proveout.envs.factory.pick_place import PickPlace, PickPlaceConfig
 from proveout.envs.factory.pick_place_cell import FIXTURE, PART, PART_MASS
 from proveout.envs.factory.resized_boxes import with_pieces
+from proveout.training.evaluation.policy_source import PolicySource, load_policy
 
 PART_QPOS = slice(8, 15)  # behind six joints and two fingers
 STILL = np.array([0.0, 0.0, 0.0, 0.0, 1.0], np.float32)  # holding
@@ -353,4 +354,19 @@ def test_the_expert_blends_over_millimetres():
         obs = env.step(action)[0]
     assert max(largest.values()) < 0.25, largest
     assert max(largest.values()) > 0.01
+    env.close()
+
+
+def test_the_shipped_policy_places_parts():
+    """At least 0.9 of 64 episodes, which end after 5 s here."""
+    env = make(64, episode_seconds=5.0)
+    policy = load_policy(PolicySource("pretrained"), env)
+    obs, _ = env.reset(seed=12)
+    for _ in range(env.task.max_episode_steps):
+        obs, _, _, _, info = env.step(policy.predict(obs))
+    statistics = info["episode_statistics"]
+    assert info["_episode_statistics"].all()
+    assert statistics["success"].mean() >= 0.9
+    assert statistics["cycle_time"].mean() < 4.0
+    assert env.invalid_worlds == 0
     env.close()

@@ -31,6 +31,7 @@ COMMANDS = {
         "sweep ENV --vary NAME=LOW:HIGH:COUNT | STUDY.toml",
         "a policy over a space of parameters, one world a row; init, replay, report, query",
     ),
+    "report": ("report RUN", "one HTML file: curves, evaluation, video, manifest"),
     "runs": ("runs [--diff A B]", "list, compare, tag and prune runs and studies; cards"),
     "play": ("play RUN | ENV --policy P", "watch a policy: a video, or a window"),
     "view": (

@@ -11,8 +11,10 @@ from proveout.training.cli.command import MAX_SEED, Help, flag
 
 HELP = Help(
     text=(
-        "Run a policy over a space of parameters, one world a row. ENV with --vary, or a study "
-        "file; rows are kept as they are done, and the same command, or --resume DIR, runs only "
+        "Run a policy over a space of parameters, one world a row. ENV with --vary, a study file, "
+        "or a study that comes with the package (highway-traffic, palletize-vacuum, "
+        "pick-place-wear, reach-speed, wafer-acceleration); "
+        "rows are kept as they are done, and the same command, or --resume DIR, runs only "
         "what is missing. --vary NAME=LOW:HIGH:COUNT (LOW:HIGH:COUNT:log) and NAME=V,V,V make a "
         "grid; NAME=LOW:HIGH, NAME=log-uniform:LOW:HIGH and NAME=normal:MEAN:STD are drawn, "
         "--points of them. sweep init ENV writes a commented study file; sweep replay DIR --row ID "
@@ -24,6 +26,7 @@ HELP = Help(
         "    --vary joint_damping=0.5,1,2 --episodes 200",
         "proveout sweep proveout/Highway-v0 --vary gap=20:60 --vary time_headway=0.8:2 \\",
         "    --points 256 --method sobol --policy pretrained,expert",
+        "proveout sweep highway-traffic",
         "proveout sweep init proveout/Reach-v0 --out study.toml",
         "proveout sweep study.toml --out runs/sweeps/first",
         "proveout sweep --resume runs/sweeps/first",
@@ -111,11 +114,13 @@ def run(arguments: Sequence[str], prog: str, text: str) -> int:
     vary, rest = _take_all(arguments, "--vary")
     if any(argument.partition("=")[0] == "--resume" for argument in rest):
         return _resume(rest, vary, prog, text)
+    from proveout.assets.studies import shipped_study
     from proveout.training.cli.targets import take_target
 
     target, rest = take_target(rest, SweepFlags)
-    if target is not None and target.endswith(".toml"):
-        return _from_file(Path(target), vary, rest, prog, text)
+    shipped = shipped_study(target) if target is not None else None
+    if target is not None and (shipped is not None or target.endswith(".toml")):
+        return _from_file(shipped or Path(target), vary, rest, prog, text)
     return _from_flags(target, vary, rest, prog, text)
 
 

@@ -231,7 +231,7 @@ def _learn(
     ranks.say(f"Run directory: {run.folder}")
     torch.set_num_threads(usable_threads(settings.torch_threads))
     with StopSignals(shown=ranks.first) as signals:
-        meter = CostMeter(resolve_device(device).alias)
+        meter = CostMeter(resolve_device(device, settings.physics).alias)
         first = int(start.name) if start is not None else 0
         try:
             with _storage_told(run), meter:

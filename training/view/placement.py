@@ -31,16 +31,28 @@ class Placement:
     size: np.ndarray
     follows: int
 
-    def offsets(self, positions: np.ndarray) -> np.ndarray:
-        """What is added to everything in each world [m], (W, 3).
+    def motions(
+        self, positions: np.ndarray, quaternions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How everything in each world is moved: by an angle about z, then by an offset.
+
+        A followed body stays in its cell and looks along x, so that roads that bend do not cross
+        those of the next world.
 
         Args:
             positions: Of the bodies [m], (W, bodies, 3).
+            quaternions: Likewise, (W, bodies, 4).
+
+        Returns:
+            Angles [rad], (W,), and offsets [m], (W, 3).
         """
-        offsets: np.ndarray = self.cells.copy()
+        angles, offsets = np.zeros(len(self.cells)), self.cells.copy()
         if self.follows:
-            offsets[:, :2] -= positions[:, self.follows, :2]
-        return offsets
+            w, x, y, z = quaternions[:, self.follows].T
+            angles = -np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+            followed = turned(angles, positions[:, self.follows])
+            offsets[:, :2] -= followed[:, :2]
+        return angles, offsets
 
     @property
     def middle(self) -> np.ndarray:
@@ -80,3 +92,11 @@ def grid(parts: SceneParts, poses: Sequence[ScenePose], follow: bool = True) -> 
         # The first world is the farthest row's, as one reads.
         cells[world, 1] = ((rows - 1) / 2 - row) * size[1]
     return Placement(cells, size, follows)
+
+
+def turned(angles: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (W, ..., 3) turned about z by angles (W,) [rad]."""
+    shape = (len(angles), *[1] * (points.ndim - 2))
+    c, s = np.cos(angles).reshape(shape), np.sin(angles).reshape(shape)
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.stack([c * x - s * y, s * x + c * y, z], axis=-1)

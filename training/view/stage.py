@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.training.view.pieces import CELL, Piece, SceneParts
-from proveout.training.view.placement import NEAR, Placement, grid
+from proveout.training.view.placement import NEAR, Placement, grid, turned
 
 _LABEL_HEIGHT = 0.02  # [m] above the ground
 _SKY = (214, 226, 238)
-_UPRIGHT = np.array([[1.0, 0.0, 0.0, 0.0]], np.float32)
 
 
 class Stage:
@@ -54,11 +54,11 @@ class Stage:
             self._place(poses)
         assert self.placement is not None
         positions, quaternions = self.parts.body_poses(poses)
-        offsets = self.placement.offsets(positions)
+        motions = self.placement.motions(positions, quaternions)
         centres = positions[:, self.parts.focus, :2]
         with self._server.atomic():
             for piece in self.parts.pieces:
-                at, turn = self._instances(piece, positions, quaternions, offsets, centres)
+                at, turn = self._instances(piece, positions, quaternions, motions, centres)
                 self._put(piece, at.astype(np.float32), turn.astype(np.float32))
 
     def clear(self) -> None:
@@ -85,11 +85,13 @@ class Stage:
         """
         assert self.placement is not None
         camera = self.parts.camera(pose)
-        positions, _ = self.parts.body_poses([pose])
-        offset = self.placement.cells[row].copy()
-        if self.placement.follows:
-            offset[:2] -= positions[0, self.placement.follows, :2]
-        return camera.position + offset, camera.target + offset, camera.field_of_view
+        alone = replace(self.placement, cells=self.placement.cells[row : row + 1])
+        angles, offsets = alone.motions(*self.parts.body_poses([pose]))
+        position, target = (
+            turned(angles, point[None])[0] + offsets[0]
+            for point in (camera.position, camera.target)
+        )
+        return position, target, camera.field_of_view
 
     def overview(self, pose: ScenePose) -> tuple[np.ndarray, np.ndarray, float]:
         """From where to look at all worlds, as `view_of`."""
@@ -147,17 +149,20 @@ class Stage:
         piece: Piece,
         positions: np.ndarray,
         quaternions: np.ndarray,
-        offsets: np.ndarray,
+        motions: tuple[np.ndarray, np.ndarray],
         centres: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Where the copies of a piece go: positions (I, 3) and quaternions (I, 4)."""
+        angles, offsets = motions
+        about_z = np.zeros((len(angles), 4))
+        about_z[:, 0], about_z[:, 3] = np.cos(0.5 * angles), np.sin(0.5 * angles)
         if piece.centre is not None:
             if not self.parts.large:
-                return offsets, np.repeat(_UPRIGHT, len(offsets), axis=0)
+                return offsets, about_z
             near = np.abs(centres - piece.centre).max(axis=1) < NEAR + 0.5 * CELL
-            return offsets[near], np.repeat(_UPRIGHT, int(near.sum()), axis=0)
-        at = positions[:, piece.bodies] + offsets[:, None, :]
-        turn = quaternions[:, piece.bodies]
+            return offsets[near], about_z[near]
+        at = turned(angles, positions[:, piece.bodies]) + offsets[:, None, :]
+        turn = _after(about_z[:, None, :], quaternions[:, piece.bodies])
         if self.parts.large:
             away = np.abs(positions[:, piece.bodies, :2] - centres[:, None, :]).max(axis=2)
             return at[away < NEAR], turn[away < NEAR]
@@ -186,3 +191,10 @@ class Stage:
                 if before[0] != told[0]:
                     handle.batched_positions = at
         self._sent[piece.name] = told
+
+
+def _after(about_z: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Quaternions (..., 4), followed by others that turn about z."""
+    c, s = about_z[..., 0], about_z[..., 3]
+    w, x, y, z = np.moveaxis(turns, -1, 0)
+    return np.stack([c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w], axis=-1)

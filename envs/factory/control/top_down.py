@@ -40,6 +40,12 @@ def half_turn(angle: float) -> float:
 
 
 @wp.func
+def askew(rotation: wp.quat) -> float:
+    """Larger one of turn, half turns alike, and tilt of a box that shall lie straight [rad]."""
+    return wp.max(wp.abs(half_turn(turn_of(rotation))), tilt_of(rotation))
+
+
+@wp.func
 def tool_turn(arm: Arm, w: int) -> float:
     """Turn of the tool about the vertical, 0 where its fingers close along x [rad]."""
     return turn_of(matrix_to_quat(arm.site_rotation[w, arm.tcp]) * wp.quat_inverse(_DOWN))

@@ -1,4 +1,7 @@
-"""Scripted expert of WaferTransfer: what to do next follows from the observation alone."""
+"""Scripted expert of WaferTransfer: what to do next follows from the observation alone.
+
+What it does changes little where the observation does, so that a network can learn to do the same.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,19 @@ import numpy as np
 from proveout.assets.files.layout import Layout
 from proveout.envs.factory.control.wafer_way import CARRY, CLEAR, LOW, TURNING
 
-# In line: turn [rad] and height [m]. It goes in as far as it is: fully, and not at twice that.
-_STRAIGHT, _LEVEL = 0.002, 0.0008
-# In its place [m], and how fast a wafer is lifted and lowered [m/s].
-_THERE, _GENTLE = 0.0005, 0.03
+# In line: turn [rad] and height [m] with which the fork goes in; all the way at two fifths.
+_STRAIGHT, _LEVEL = 0.006, 0.0016
+_GENTLE = 0.03  # how fast a wafer is lifted and lowered [m/s]
 # Shares of the largest acceleration; turns and extensions take more of theirs from each other.
 _TURNING, _EXTENDING, _LIFTING = 0.65, 0.92, 0.9
 _GAIN = 9.0  # of the last millimetres [1/s]
 # The speed rises for some time before the fork moves by it [s].
 _LAG = 0.03
+
+
+def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 up to `low`, 1 from `high` on, a line between."""
+    return np.clip((x - low) / (high - low), 0.0, 1.0)
 
 
 class WaferExpert:
@@ -48,20 +55,19 @@ class WaferExpert:
         way = np.where(fetch[:, None], pick, place)
         level = np.where(fetch, pick[:, 2] - LOW, place[:, 2] + CARRY)
         aside = np.maximum(np.abs(way[:, 0]) / _STRAIGHT, np.abs(level) / _LEVEL)
-        inwards = extension > CLEAR + 0.05  # it has been in line
-        straight = np.where(inwards, 1.0, np.clip(2.0 - aside, 0.0, 1.0))
+        inside = _ramp(extension, CLEAR + 0.02, CLEAR + 0.07)  # there it has been in line
+        straight = np.maximum(inside, 1.0 - _ramp(aside, 0.4, 1.0))
         reach = straight * way[:, 1] + (1.0 - straight) * (TURNING - extension)
         apart = np.maximum(np.abs(way[:, 1]), 0.6 * np.abs(way[:, 0]))
-        there = (apart < _THERE) & inwards
+        there = inside * (1.0 - _ramp(apart, 0.0003, 0.0012))
         swap = np.where(fetch, CARRY - lifted + pick[:, 2], place[:, 2] + pick[:, 2] - LOW)
-        turn = way[:, 0]
-        height = np.where(there, swap, level)
+        height = level + there * (swap - level)
         # Out of it, at the height at which it has come free.
         back = np.where(leave, CARRY - lifted, pick[:, 2] - LOW)
-        free = np.where(leave, lifted, pick[:, 2]) > 0.0014
+        free = _ramp(np.where(leave, lifted, pick[:, 2]), 0.0010, 0.0020)
         going = fetch | deliver
-        turn = np.where(going, turn, 0.0)
-        reach = np.where(going, reach, np.where(free, TURNING - extension, 0.0))
+        turn = np.where(going, way[:, 0], 0.0)
+        reach = np.where(going, reach, free * (TURNING - extension))
         height = np.where(going, height, back)
 
         limit = 5.0 * o["acceleration_limit"][:, 0]
@@ -77,8 +83,10 @@ class WaferExpert:
         error = np.stack([turn, reach, height], axis=1)
         error -= _LAG * o["fork_speed"]
         speed = self._speed(error, most)
-        gentle = np.where(going & ~there, self._top[2], _GENTLE)
+        gentle = np.where(going, self._top[2] + there * (_GENTLE - self._top[2]), _GENTLE)
         speed[:, 2] = np.clip(speed[:, 2], -gentle, gentle)
+        # It does not begin to turn before it has come to rest along R.
+        speed[:, 0] *= 1.0 - _ramp(extending, 0.1, 0.35)
         # No faster change than the axes shall accelerate.
         last = o["previous_action"] * np.abs(o["previous_action"]) * self._top
         speed = last + np.clip(speed - last, -most * self._dt, most * self._dt)

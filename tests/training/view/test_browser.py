@@ -21,7 +21,10 @@ from proveout.training.view.recording import record
 from proveout.training.view.session import Session
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
+]
 
 ID = "proveout/Reach-v0"
 PATIENCE = 120.0  # [s] a machine that is busy draws slowly
@@ -83,7 +86,7 @@ class Visit:
         field.evaluate("field => field.blur()")
 
     def tab(self, name: str) -> None:
-        self.page.get_by_role("tab", name=name).dispatch_event("click")
+        self.page.get_by_role("tab", name=name).click(force=True)
 
     def foreign(self) -> list[str]:
         """Requests to anybody else."""

@@ -15,7 +15,7 @@ import proveout.envs
 from proveout.envs.core.registry import make_task
 from proveout.envs.core.scene_pose import ScenePose
 from proveout.training.view.pieces import SceneParts
-from proveout.training.view.placement import grid
+from proveout.training.view.placement import grid, turned
 from proveout.training.view.shapes import geom_mesh
 
 assert proveout.envs.task_ids()
@@ -104,10 +104,19 @@ def test_a_road_is_cut_and_each_world_stays_in_its_cell() -> None:
         pose = pose_of(model)
         pose.mocap_pos[:, 0] += shift
         poses.append(pose)
+    poses[1].mocap_quat[:] = [np.cos(0.4), 0.0, 0.0, np.sin(0.4)]
     placement = grid(parts, poses)
-    positions, _ = parts.body_poses(poses)
-    where = positions[:, parts.focus] + placement.offsets(positions)
-    np.testing.assert_allclose(where[:, :2], placement.cells[:, :2], atol=1e-9)
+    positions, quaternions = parts.body_poses(poses)
+    angles, offsets = placement.motions(positions, quaternions)
+    np.testing.assert_allclose(angles, [0.0, -0.8], atol=1e-9)
+    where = turned(angles, positions) + offsets[:, None]
+    np.testing.assert_allclose(where[:, parts.focus, :2], placement.cells[:, :2], atol=1e-9)
+    # What is ahead of the second car, in its direction, is ahead of it on the page.
+    ahead = positions[1, parts.focus] + [np.cos(0.8), np.sin(0.8), 0.0]
+    moved = turned(angles[1:], ahead[None]) + offsets[1]
+    np.testing.assert_allclose((moved[0] - where[1, parts.focus])[:2], [1.0, 0.0], atol=1e-9)
     assert np.abs(np.diff(placement.cells[:, 1])) >= 30.0
     free = grid(parts, poses, follow=False)
-    np.testing.assert_array_equal(free.offsets(positions), free.cells)
+    angles, offsets = free.motions(positions, quaternions)
+    assert not angles.any()
+    np.testing.assert_array_equal(offsets, free.cells)

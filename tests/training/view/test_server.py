@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("viser")
 
+import gymnasium
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -112,3 +115,30 @@ def test_a_port_that_is_taken() -> None:
         port = other.getsockname()[1]
         with pytest.raises(ViewError, match=f"port {port} of 127.0.0.1 is taken; give another"):
             PageServer(port=port)
+
+
+@pytest.fixture(params=["single", "vector"])
+def env(request):
+    if request.param == "single":
+        return gymnasium.make("proveout/Reach-v0")
+    return gymnasium.make_vec("proveout/Reach-v0", num_envs=2, workers=1)
+
+
+def test_an_environment_shows_its_page(env) -> None:
+    """As a notebook shows it; closed, the environment is its owner's again."""
+    env.reset(seed=0)
+    page = env.unwrapped.view(seed=3)
+    try:
+        assert page.session.env is getattr(env.unwrapped, "vector_env", env.unwrapped)
+        assert f'<iframe src="{page.address}"' in page._repr_html_()
+        assert get(int(page.address.rpartition(":")[2]))[0] == 200
+    finally:
+        page.close()
+    env.reset(seed=0)
+    env.close()
+
+
+def test_the_example_of_the_guide_runs() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "viewing.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(code, {})
