@@ -82,7 +82,7 @@ class Batch:
         by_condition = {"last": conditions, "asked": conditions, "ring": flat.ring_total}
         self.story: Story = self.engine.keep("story", Story, by_element | by_condition)
         self.motion: Motion = self.engine.keep(
-            "motion", Motion, dict.fromkeys(Motion.vars, len(names))
+            "motion", Motion, dict.fromkeys(Motion.__annotations__, len(names))
         )
         self._values: Values = self.engine.keep("values", Values, {"value": variables.shape[1]})
         self.engine.stages.add("storyboard", self._run_storyboard)
@@ -122,17 +122,18 @@ class Batch:
             lane[:, a], arc[:, a] = np.maximum(place.network_lane, 0), place.arc
             d[:, a], turn[:, a] = place.d, place.turn
         lane[~active] = 0
-        for name, value in {
+        state: dict[str, np.ndarray] = {
             "active": active, "x": x, "y": y, "heading": heading, "velocity": speed, "lane": lane,
             "s": arc, "d": d,
-        }.items():  # fmt: skip
+        }  # fmt: skip
+        for name, value in state.items():
             array = getattr(agents, name)
             array.assign(value if value.dtype.kind in "bi" else value.astype(np.float32))
-        moved = self.motion
-        for name, value in {
+        path: dict[str, np.ndarray] = {
             "lane": lane, "s": arc, "d": d, "turn": turn.astype(np.float32), "speed": speed,
-        }.items():  # fmt: skip
-            getattr(moved, name).assign(value)
+        }  # fmt: skip
+        for name, value in path.items():
+            getattr(self.motion, name).assign(value)
         self.engine.drivers.kind.assign(kind)
         self.engine.drivers.set("desired_speed", np.maximum(speed, 0.1))
 

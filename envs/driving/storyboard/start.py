@@ -18,6 +18,7 @@ from proveout.assets.scenario.control import (
 from proveout.assets.scenario.dynamics import (
     AbsoluteTargetSpeed,
     LongitudinalDistanceAction,
+    RelativeTargetSpeed,
     SpeedAction,
     TeleportAction,
 )
@@ -75,10 +76,12 @@ def start_of(structure: Structure, frame: Frame, road_map: RoadMap) -> Start:
         tuple(_body(one.object, frame) for one in objects),
     )  # fmt: skip
     actions = structure.storyboard.init.actions
-    for one in actions.world:
-        if not isinstance(one, EnvironmentAction):
-            start.unsupported.append(_told(one, "it is not run at the start"))
-    todo = [(private.entity_ref, one) for private in actions.private for one in private.actions]
+    for general in actions.world:
+        if not isinstance(general, EnvironmentAction):
+            start.unsupported.append(_told(general, "it is not run at the start"))
+    todo: list[tuple[str, Any]] = [
+        (private.entity_ref, one) for private in actions.private for one in private.actions
+    ]
     # What is relative to an entity waits until that is done.
     waiting: list[tuple[str, Any]] = []
     while todo:
@@ -135,11 +138,10 @@ def _speed(start: Start, entity: str, one: SpeedAction, frame: Frame) -> None:
     if isinstance(target, AbsoluteTargetSpeed):
         start.speed[entity] = np.array(target.value.over(frame), float)
         return
-    reference = getattr(target, "entity_ref", None)
-    if reference is None:
+    if not isinstance(target, RelativeTargetSpeed):
         start.unsupported.append(_told(target, "it is not run"))
         return
-    other, value = start.speed[reference], np.array(target.value.over(frame), float)
+    other, value = start.speed[target.entity_ref], np.array(target.value.over(frame), float)
     factor = target.speed_target_value_type == "factor"
     start.speed[entity] = other * value if factor else other + value
     if target.continuous:
