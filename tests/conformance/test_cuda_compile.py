@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import warp as wp
 
+import proveout.envs.driving.drivers.r157.batch
+import proveout.envs.driving.drivers.r157.stage  # noqa: F401, kernels that no task launches
 from proveout.envs import make_vector, task_ids
 
 # Half of what a thread may have, so that at least two blocks of 256 fit on a multiprocessor.

@@ -129,9 +129,10 @@ class _Resolver:
         return self.out
 
     def _number(self, value: Value | None) -> np.ndarray:
-        return (
-            np.zeros(self.frame.rows) if value is None else np.array(value.over(self.frame), float)
-        )
+        if value is None:
+            return np.zeros(self.frame.rows)
+        # A lane's number may stand in a text.
+        return np.broadcast_to(np.array(value.over(self.frame), float), self.frame.rows)
 
     def _text(self, value: Value) -> np.ndarray:
         over = value.constant if isinstance(value.constant, str) else value.over(self.frame)

@@ -103,3 +103,11 @@ def test_a_row_is_faulty_by_itself(tmp_path: Path) -> None:
     assert [bool(fault) for fault in batch.faults] == [False, False, False, True, True]
     x = batch.engine.agents.x.numpy()[:3, 0]
     np.testing.assert_allclose(x, [1000, 2000, 3000], atol=0.01)
+
+
+def test_a_lane_may_be_a_parameter_of_text(tmp_path: Path) -> None:
+    write_road(tmp_path)
+    parameter = '<ParameterDeclaration name="lane" parameterType="string" value="-3"/>'
+    init = starts("A", on_lane("100", "$lane"), "0")
+    batch = batch_of(write_story(tmp_path, "A", init, "", parameters=parameter))
+    assert float(batch.engine.agents.y.numpy()[0, 0]) == pytest.approx(-8.75, abs=0.01)
