@@ -54,7 +54,7 @@ COMMANDS = {
         "look into a robot file, write it as clean MJCF, try many",
     ),
     "scenario": (
-        "scenario count|inspect|convert|survey ...",
+        "scenario count|inspect|convert|survey|run ...",
         "OpenSCENARIO: count the rows of files, look into one, write a row, try many",
     ),
     "capacities": ("capacities ENV", "measure the room that contacts and constraints need"),

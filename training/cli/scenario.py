@@ -1,4 +1,4 @@
-"""`proveout scenario`: count rows of scenario files, look into one, write a row, try many."""
+"""`proveout scenario`: count rows of scenario files, look into one, write a row, run all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proveout.training.cli import scenario_run
 from proveout.training.cli.command import MAX_SEED, Help, flag
 from proveout.training.cli.files_first import files_and_flags
 from proveout.training.cli.streams import quiet_stdout
@@ -19,13 +20,15 @@ HELP = Help(
         "entities, the storyboard as a tree, and what is not supported. convert FILE --row K --out "
         "F.xosc: one row as a scenario of its own, without parameters and catalogues, for other "
         "players. survey [TITLE=]DIR ...: which scenarios below some folders are read, and what of "
-        "the standard is. FILE is a scenario or a file of distributions."
+        "the standard is. run FILE --out DIR: every row as a world, and what became of it. FILE is "
+        "a scenario or a file of distributions."
     ),
     examples=(
         "proveout scenario count alks/logical_scenarios --json",
         "proveout scenario inspect cut_in_variation.xosc --row 12",
         "proveout scenario convert cut_in_variation.xosc --row 12 --out row12.xosc",
         "proveout scenario survey ALKS=alks --out openscenario.md",
+        "proveout scenario run cut_in_variation.xosc --out runs/cut_in",
     ),
 )
 
@@ -81,6 +84,7 @@ def run(arguments: Sequence[str], prog: str, text: str) -> int:
     """Run one of the subcommands of `proveout scenario`."""
     known: dict[str, Callable[[list[str], str], int]] = {
         "count": _count, "inspect": _inspect, "convert": _convert, "survey": _survey,
+        "run": scenario_run.run,
     }  # fmt: skip
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {prog} {{{','.join(known)}}} ... ({prog} inspect --help)\n\n{text}")

@@ -17,6 +17,7 @@ class DriverKind(IntEnum):
 
     EXTERNAL = 0  # the learner, or commands written from outside
     IDM = 1  # Intelligent Driver Model, keeps its lane
+    SCRIPTED = 2  # moved by a storyboard, not by a driver
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -171,18 +171,27 @@ class Conditions:
         return self.ask(table, line, int(program.test_entity[test]))
 
     def _state_test(self, line: int, now: Moment) -> bool:
-        own = self.program.tables.tables["StoryboardElementStateCondition"]
-        kind = KINDS.index(_choice(own, line, "storyboard_element_type"))
-        wanted = self.program.tables.texts[own.integer(line, "storyboard_element_ref")]
-        state = _choice(own, line, "state")
-        for element, name in enumerate(self.program.names):
-            if self.program.kind[element] != kind or name != wanted.rsplit("::", 1)[-1]:
-                continue
-            if state in _STATES and now.states[element] == _STATES[state]:
-                return True
-            if state in _TRANSITIONS and (element, _TRANSITIONS[state]) in now.transitions:
-                return True
-        return False
+        transition, wanted, elements = matches(self.program, line)
+        if transition:
+            return any((element, wanted) in now.transitions for element in elements)
+        return any(now.states[element] == wanted for element in elements)
+
+
+def matches(program: Program, line: int) -> tuple[bool, int, list[int]]:
+    """What a StoryboardElementStateCondition asks: whether a transition or a state, which, and the
+    elements that it may be of."""
+    own = program.tables.tables["StoryboardElementStateCondition"]
+    kind = KINDS.index(_choice(own, line, "storyboard_element_type"))
+    wanted = program.tables.texts[own.integer(line, "storyboard_element_ref")].rsplit("::", 1)[-1]
+    state = _choice(own, line, "state")
+    elements = [
+        element
+        for element, name in enumerate(program.names)
+        if program.kind[element] == kind and name == wanted
+    ]
+    if state in _STATES:
+        return False, _STATES[state], elements
+    return True, _TRANSITIONS[state], elements
 
 
 def _choice(table: Table, line: int, name: str) -> str:

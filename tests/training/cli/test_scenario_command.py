@@ -197,7 +197,7 @@ def test_survey_writes_tables_and_keeps_the_text_above(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "usage: proveout scenario {count,inspect,convert,survey}"),
+        ([], "usage: proveout scenario {count,inspect,convert,survey,run}"),
         (["inspect"], "needs one file first"),
         (["inspect", "a", "b"], "needs one file first"),
         (["count"], "needs files or folders first"),
