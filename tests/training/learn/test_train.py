@@ -177,13 +177,14 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(tmp_path: Path) -> None:
         assert torch.equal(value, parameters(run.folder)[name]), name
 
 
-def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_change_nothing(tmp_path: Path, kills: int) -> None:
     """Also while a checkpoint is written: they come so often that several kills meet one."""
     samples = 40960
     whole = train(ID, None, quick(tmp_path / "whole", total_timesteps=samples))
     seed = int(np.random.SeedSequence().generate_state(1)[0])
     print(f"the moments are drawn with seed {seed}")
-    moments = np.random.default_rng(seed).uniform(0.0, 0.6, 10)
+    moments = np.random.default_rng(seed).uniform(0.0, 0.6, kills)
     slow = ("--env.step-seconds", "0.003")
     process = start_training(tmp_path / "killed", *slow, total_timesteps=samples)
     wait_for_checkpoints(tmp_path / "killed", 1)
