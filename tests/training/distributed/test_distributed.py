@@ -195,6 +195,7 @@ def parameters(run: Path) -> dict[str, torch.Tensor]:
     return networks["policy"]
 
 
+@pytest.mark.slow
 def test_stopped_killed_and_resumed_is_the_same_as_undisturbed(
     start: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
