@@ -8,7 +8,7 @@ ENV ?= proveout/Reach-v0
 
 help:
 	@echo "make demo   install into $(VENV), train $(ENV), evaluate it, write a video (about 5 minutes)"
-	@echo "make test   install with the dev extra, then ruff, mypy, import-linter and all tests (about 12 minutes)"
+	@echo "make test   install with the dev extra, then ruff, mypy, import-linter and all tests (about 14 minutes)"
 	@echo "make dev    install with the dev extra, and links that editors follow (see CONTRIBUTING.md)"
 	@echo "make test-slow   the longer runs of fuzz and kill tests"
 	@echo "make clean  remove $(VENV) and caches; runs stay"
