@@ -171,20 +171,10 @@ def _survey(arguments: list[str], prog: str) -> int:
         "each holds its pose: proveout assets survey [TITLE=]DIR ... --out docs/robots.md",
         several=True,
     )  # fmt: skip
-    from proveout.assets.files.atomic import write_atomic
-    from proveout.training.cli.arguments import UsageError
+    from proveout.training.cli.survey_document import survey_folders
     from proveout.training.robots.survey import document, markdown, robot_files, survey
-    from proveout.training.run.failures import check_output
 
-    if flags.out is not None:
-        check_output(flags.out, "--out")
-
-    sections = []
-    for text in folders:
-        title, _, name = text.rpartition("=")
-        folder = Path(name)
-        if not folder.is_dir():
-            raise UsageError(f"{name} is not a folder; give one with robot files below it")
+    def section(title: str, folder: Path) -> str:
         total, trials = len(robot_files(folder)), []
         for trial in survey(folder, flags.roots, decompose=flags.decompose):
             trials.append(trial)
@@ -193,15 +183,9 @@ def _survey(arguments: list[str], prog: str) -> int:
                 f"{'ok' if trial.passed else 'fails'} {trial.reason}".rstrip(),
                 file=sys.stderr, flush=True,
             )  # fmt: skip
-        sections.append(markdown(title or folder.name, trials))
-    before = ""
-    if flags.out is not None and flags.out.is_file():
-        before = flags.out.read_text()
-    text = document(sections, before)
-    if flags.out is not None:
-        write_atomic(flags.out, text)
-    else:
-        print(text)
+        return markdown(title, trials)
+
+    survey_folders(folders, flags.out, "robot files", section, document)
     return 0
 
 

@@ -51,11 +51,11 @@ COMMANDS = {
     "check": ("check ENV", "prove that an environment keeps its contract"),
     "assets": (
         "assets inspect|convert|survey ...",
-        "look into a robot file, write it as clean MJCF, try many",
+        "look into the file of a robot or a map, write clean MJCF, try many",
     ),
     "scenario": (
         "scenario count|inspect|convert|survey|run ...",
-        "OpenSCENARIO: count the rows of files, look into one, write a row, try many",
+        "OpenSCENARIO: count rows, look into a file, write a row, try many, run rows",
     ),
     "capacities": ("capacities ENV", "measure the room that contacts and constraints need"),
 }

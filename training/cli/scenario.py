@@ -216,26 +216,13 @@ def _survey(arguments: list[str], prog: str) -> int:
         "folders",
         several=True,
     )  # fmt: skip
-    from proveout.assets.files.atomic import write_atomic
     from proveout.assets.scenario.survey import document, survey, table
-    from proveout.training.cli.arguments import UsageError
-    from proveout.training.run.failures import check_output
+    from proveout.training.cli.survey_document import survey_folders
 
-    if flags.out is not None:
-        check_output(flags.out, "--out")
-    sections = []
-    for text in folders:
-        title, _, name = text.rpartition("=")
-        folder = Path(name)
-        if not folder.is_dir():
-            raise UsageError(f"{name} is not a folder; give one with scenarios below it")
-        sections.append(table(title or folder.name, list(survey(folder))))
-    before = flags.out.read_text() if flags.out is not None and flags.out.is_file() else ""
-    told = document(sections, before)
-    if flags.out is not None:
-        write_atomic(flags.out, told)
-    else:
-        print(told)
+    def section(title: str, folder: Path) -> str:
+        return table(title, list(survey(folder)))
+
+    survey_folders(folders, flags.out, "scenarios", section, document)
     return 0
 
 
